@@ -1,0 +1,1 @@
+"""What runs: the services, the jobs, training, and the features it trains on."""

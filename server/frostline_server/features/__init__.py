@@ -1,0 +1,1 @@
+"""Features: what frozen trunks put out, kept row by row, never trusted."""

@@ -1,0 +1,1 @@
+"""Jobs: the durable table, and the processes that do the work."""

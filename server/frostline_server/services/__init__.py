@@ -1,0 +1,1 @@
+"""The services: each unpacks a request, asks, and packs the answer."""

@@ -1,0 +1,1 @@
+"""Training: a recipe, stage by stage, on frozen features."""

@@ -1,0 +1,1 @@
+"""Blobs: bytes that never change, named by their digest."""

@@ -1,0 +1,1 @@
+"""The catalogue: the tables that give names to what the blobs hold."""

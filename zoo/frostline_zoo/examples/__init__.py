@@ -1,0 +1,1 @@
+"""Examples: contents known by their digests, kept in shards, listed by datasets."""

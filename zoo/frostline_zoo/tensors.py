@@ -1,0 +1,89 @@
+"""Named arrays as bytes: canonical safetensors.
+
+The same arrays always give the same bytes, whatever their order in the dict or in memory: keys are sorted, there is no
+`__metadata__`, values are little-endian and C-ordered. A reader maps the file and copies nothing.
+
+safetensors 0.8.0 writes arrays that are not C-contiguous with their values permuted, so every array is made contiguous
+first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+
+from frostline_zoo.errors import CorruptError
+
+Array = npt.NDArray[Any]
+
+MAX_HEADER_BYTES = 8 << 20
+
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype("?"),
+    "U8": np.dtype("u1"),
+    "I8": np.dtype("i1"),
+    "U16": np.dtype("<u2"),
+    "I16": np.dtype("<i2"),
+    "U32": np.dtype("<u4"),
+    "I32": np.dtype("<i4"),
+    "U64": np.dtype("<u8"),
+    "I64": np.dtype("<i8"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+}
+
+
+def encode_tensors(tensors: Mapping[str, Array]) -> bytes:
+    """Returns the one canonical safetensors encoding of `tensors`."""
+    ordered = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    for name, array in ordered.items():  # np.ascontiguousarray makes a scalar a vector
+        ordered[name] = array.reshape(tensors[name].shape)
+    return safetensors.numpy.save(ordered)
+
+
+def decode_tensors(content: bytes | memoryview) -> dict[str, Array]:
+    """Returns the arrays in `content`, as read-only views of it.
+
+    Raises:
+        CorruptError: `content` is not safetensors: a header that lies, offsets out of order, holes, or a tail.
+    """
+    view = np.frombuffer(content, np.uint8)
+    if len(view) < 8:
+        raise CorruptError("not a tensor file: it is shorter than its header", reason="BAD_SAFETENSORS")
+    header_size = int.from_bytes(view[:8].tobytes(), "little")
+    if header_size > min(MAX_HEADER_BYTES, len(view) - 8):
+        raise CorruptError("not a tensor file: its header is longer than allowed", reason="BAD_SAFETENSORS")
+    body = view[8 + header_size :]
+    try:
+        header = json.loads(view[8 : 8 + header_size].tobytes())
+        entries = sorted(header.items(), key=lambda entry: entry[1]["data_offsets"])
+        tensors, end = {}, 0
+        for name, entry in entries:
+            dtype, shape = _DTYPES[entry["dtype"]], tuple(int(side) for side in entry["shape"])
+            start, stop = entry["data_offsets"]
+            if start != end or stop - start != dtype.itemsize * int(np.prod(shape, dtype=object)) or min(shape, default=0) < 0:
+                raise ValueError(name)
+            tensors[name], end = body[start:stop].view(dtype).reshape(shape), stop
+        if end != len(body):
+            raise ValueError("tail")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CorruptError("not a tensor file: its header does not describe its bytes", reason="BAD_SAFETENSORS") from error
+    return tensors
+
+
+def map_tensors(path: Path) -> dict[str, Array]:
+    """Returns the arrays in the file at `path`, mapped: read from disk only where they are touched.
+
+    Raises:
+        CorruptError: the file is not safetensors.
+    """
+    return decode_tensors(memoryview(np.memmap(path, np.uint8, mode="r")))
