@@ -1,0 +1,73 @@
+"""Imports run one way: client -> protos <- server -> zoo; in the server services -> jobs -> training -> features."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ["protos/frostline", "zoo/frostline_zoo", "server/frostline_server", "client/frostline_client"]
+BELOW = {"frostline_server": {"frostline", "frostline_zoo"}, "frostline_client": {"frostline"}}
+LAYERS = ["features", "training", "jobs", "services"]
+KERAS = ("keras.", "tensorflow.", "h5py.", "frostline_zoo.networks.")
+MAY_USE_KERAS = (
+    "frostline_zoo.networks.",
+    "frostline_server.training.",
+    "frostline_server.jobs.trainer.",
+    "frostline_server.jobs.workbench.",
+)
+VAGUE = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
+
+
+def imports(path: Path) -> set[str]:
+    """Returns the full names that the module at `path` imports, at its top or inside a function."""
+    nodes = list(ast.walk(ast.parse(path.read_bytes())))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return names | {f"{n.module}.{alias.name}" for n in nodes if isinstance(n, ast.ImportFrom) for alias in n.names}
+
+
+MODULES = {
+    ".".join(path.relative_to(ROOT / package.split("/")[0]).with_suffix("").parts): imports(path)
+    for package in PACKAGES
+    for path in (ROOT / package).rglob("*.py")
+}
+IMPORTS = [(module, imported) for module in MODULES for imported in sorted(MODULES[module])]
+
+
+def height(module: str) -> int:
+    part = module.split(".")[1]
+    return LAYERS.index(part) if part in LAYERS else len(LAYERS)
+
+
+def test_distributions_import_only_what_is_below_them() -> None:
+    ours = {package.split("/")[1] for package in PACKAGES}
+    upward = [
+        (module, imported)
+        for module, imported in IMPORTS
+        if imported.split(".")[0] in ours - {module.split(".")[0]} - BELOW.get(module.split(".")[0], set())
+    ]
+    assert upward == []
+
+
+def test_the_layers_of_the_server_import_only_downwards() -> None:
+    server = [pair for pair in IMPORTS if all(name.startswith("frostline_server.") for name in pair)]
+    assert [(module, imported) for module, imported in server if height(imported) > height(module)] == []
+
+
+def test_only_what_runs_in_a_worker_imports_keras() -> None:
+    users = {module for module, imported in IMPORTS if f"{imported}.".startswith(KERAS)}
+    assert {module for module in users if not f"{module}.".startswith(MAY_USE_KERAS)} == set()
+
+
+def test_modules_are_named_for_what_they_hold() -> None:
+    assert [module for module in MODULES if VAGUE & set(module.split("."))] == []
+
+
+@pytest.mark.parametrize("module", ["frostline_server.main", "frostline_server.app", "frostline_client.cli.main"])
+def test_the_processes_at_the_edge_stay_without_tensorflow(module: str) -> None:
+    code = f"import sys, {module}; print({{'keras', 'tensorflow', 'h5py'}} & set(sys.modules) or 'none')"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "none\n"
