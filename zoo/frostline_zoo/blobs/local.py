@@ -1,0 +1,107 @@
+"""The local blob store: one file a blob, in the data folder.
+
+    DATA/blobs/sha256/ab/cdef...          a blob
+    DATA/blobs/sha256/ab/cdef....changed  one that was found changed, kept for whoever looks into it
+    DATA/staging/put-...                  one that is being written
+
+The order of every write: staged and hashed on the same file system, synced, renamed, the folder synced.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from typing_extensions import Buffer
+
+from frostline_zoo.blobs.staged import PIECE_BYTES, StagedFile, refusing_when_full
+from frostline_zoo.blobs.store import BlobStore, corrupt
+from frostline_zoo.errors import CorruptError, NotFoundError
+from frostline_zoo.files import make_folder, publish, sync_folder
+
+
+class LocalBlobStore(BlobStore):
+    """Keeps blobs as files. Several processes may use one data folder at once."""
+
+    def __init__(self, data: Path) -> None:
+        """Opens the store in the data folder `data`, made where it is missing."""
+        self._blobs = data / "blobs" / "sha256"
+        self.staging = data / "staging"
+        make_folder(self._blobs)
+        make_folder(self.staging)
+        for first in range(256):  # all at once, so that no blob's name depends on a folder that is not yet durable
+            (self._blobs / f"{first:02x}").mkdir(exist_ok=True)
+        sync_folder(self._blobs)
+
+    def local_path(self, digest: str) -> Path:
+        """Returns where the blob's file is. Its bytes are not checked; whoever maps it checks them.
+
+        Raises:
+            NotFoundError: the store holds no such blob.
+            CorruptError: it did, until the stored bytes changed.
+        """
+        self.size(digest)
+        return self._path(digest)
+
+    def verified_path(self, digest: str) -> Path:
+        """Returns where the blob's file is, its bytes checked now.
+
+        Raises:
+            NotFoundError: the store holds no such blob.
+            CorruptError: the stored bytes have changed.
+        """
+        for _ in self.read(digest):
+            pass
+        return self._path(digest)
+
+    def stage(self) -> StagedFile:
+        """Returns an empty file on the store's file system, to be filled and put."""
+        return StagedFile(self.staging / f"put-{os.getpid()}-{secrets.token_hex(8)}")
+
+    def _path(self, digest: str) -> Path:
+        name = digest.removeprefix("sha256:")
+        return self._blobs / name[:2] / name[2:]
+
+    def _absent(self, digest: str) -> NotFoundError | CorruptError:
+        return corrupt(digest) if _aside(self._path(digest)).exists() else super()._absent(digest)
+
+    def _size(self, digest: str) -> int | None:
+        try:
+            return self._path(digest).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def _pieces(self, digest: str) -> Iterator[bytes]:
+        try:
+            file = self._path(digest).open("rb", buffering=0)
+        except FileNotFoundError:  # set aside or deleted since its size was asked
+            raise self._absent(digest) from None
+        with file:
+            while piece := file.read(PIECE_BYTES):
+                yield piece
+
+    def _write(self, digest: str, content: Buffer) -> None:
+        with self.stage() as staged:
+            staged.append(content)
+            staged.sync()
+            self._take(digest, staged.path)
+
+    def _take(self, digest: str, path: Path) -> None:
+        destination = self._path(digest)
+        with refusing_when_full():
+            publish(path, destination)
+        _aside(destination).unlink(missing_ok=True)
+
+    def _settle(self, digest: str) -> None:
+        sync_folder(self._path(digest).parent)
+
+    def _set_aside(self, digest: str) -> None:
+        path = self._path(digest)
+        if path.exists():
+            publish(path, _aside(path))
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.changed")
