@@ -1,0 +1,156 @@
+"""Models: names in the zoo, their immutable versions, and their movable tags."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from frostline.v1 import model_service_pb2 as pb
+from frostline.v1.model_service_pb2_grpc import ModelServiceStub
+from frostline_client import names
+from frostline_client.blobs import Blobs
+from frostline_client.channel import Channel
+from frostline_client.diffs import LayerDiff, diff_layers
+from frostline_client.errors import UnavailableError
+from frostline_client.manifests import Layer, layers_of
+from frostline_client.pages import every_page
+from frostline_client.patience import Patience
+from frostline_client.pulls import Pulled, pull
+from frostline_client.records import Imported, Model, Tag, Version
+from frostline_client.streams import Progress, ReceivedFile, Source
+
+Reference = str | Version
+"""A version: NAME (its latest), NAME:TAG or NAME@NUMBER, or the version itself."""
+
+
+class Models:
+    """The models of a server. Each method raises NotFoundError where the zoo holds no such model, version or tag."""
+
+    def __init__(self, channel: Channel, blobs: Blobs) -> None:
+        self._stub: Any = ModelServiceStub(channel)
+        self._blobs = blobs
+
+    def import_file(
+        self,
+        path: str | Path,
+        name: str,
+        *,
+        format: str = "auto",
+        preprocessing: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> Imported:
+        """Takes in a `.keras` or `.h5` file as a new version of the model `name`, made where it does not exist.
+
+        Args:
+            format: `auto` (by the file's first bytes), `keras` or `keras_h5`.
+            preprocessing: how an example becomes the input: `scale`, `offset`, `interpolation`.
+
+        Raises:
+            OSError: the file cannot be read.
+            InvalidError: the server cannot read it as a network, or it has a layer that is not allowed.
+        """
+        source, patience = Source(Path(path)), Patience()
+        header = pb.ImportModelHeader(
+            model=names.model_name(name),
+            format=format,
+            preprocessing=json.dumps(preprocessing) if preprocessing else "",
+            request_id=str(uuid.uuid4()),
+            size_bytes=source.size_bytes,
+        )
+        while True:
+            try:
+                return Imported.of(self._stub.ImportModel(_import(header, source, progress)))
+            except UnavailableError as error:  # the request id keeps a repeated import from making two versions
+                patience.wait(error)
+
+    def list(self) -> tuple[Model, ...]:
+        """Returns the models, by name."""
+        return tuple(Model.of(m) for m in every_page(self._stub.ListModels, pb.ListModelsRequest(), "models"))
+
+    def get(self, reference: Reference) -> Version:
+        """Returns one version."""
+        return Version.of(self._stub.GetVersion(pb.GetVersionRequest(name=_version_name(reference))))
+
+    def versions(self, name: str) -> tuple[Version, ...]:
+        """Returns a model's versions, the newest first."""
+        request = pb.ListVersionsRequest(parent=names.model_name(name))
+        return tuple(Version.of(v) for v in every_page(self._stub.ListVersions, request, "versions"))
+
+    def layers(self, reference: Reference) -> tuple[Layer, ...]:
+        """Returns a version's layers, from the input up."""
+        return layers_of(self._blobs.read(self.get(reference).digest))
+
+    def diff(self, a: Reference, b: Reference) -> tuple[LayerDiff, ...]:
+        """Returns, layer by layer of `b`, what it shares with `a` and what not; what only `a` has comes last."""
+        return diff_layers(self.layers(a), self.layers(b))
+
+    def tag(self, reference: Reference, tag: str, *, etag: str = "") -> Tag:
+        """Moves a tag to a version, or makes it.
+
+        Args:
+            etag: that of the tag as it was read, where it shall move only if nobody has moved it since.
+
+        Raises:
+            AbortedError: somebody has.
+        """
+        version = self.get(reference)
+        wanted = pb.Tag(name=names.tag_name(version.model, tag), version=names.version_name(version.name), etag=etag)
+        return Tag.of(self._stub.UpdateTag(pb.UpdateTagRequest(tag=wanted)))
+
+    def untag(self, name: str, tag: str, *, etag: str = "") -> None:
+        """Deletes a tag; the version stays."""
+        self._stub.DeleteTag(pb.DeleteTagRequest(name=names.tag_name(name, tag), etag=etag))
+
+    def tags(self, name: str) -> tuple[Tag, ...]:
+        """Returns a model's tags, by name."""
+        request = pb.ListTagsRequest(parent=names.model_name(name))
+        return tuple(Tag.of(t) for t in every_page(self._stub.ListTags, request, "tags"))
+
+    def delete(self, name: str) -> None:
+        """Deletes a model with its versions and tags. Models made from it stay whole.
+
+        Raises:
+            FailedPreconditionError: an unfinished job uses it.
+        """
+        self._stub.DeleteModel(pb.DeleteModelRequest(name=names.model_name(name)))
+
+    def pull(self, reference: Reference, folder: str | Path, *, progress: Progress | None = None) -> Pulled:
+        """Brings a version's manifest and layer blobs into `folder`; only what the folder lacks is transferred.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        return pull(self._blobs, self.get(reference), Path(folder), progress)
+
+    def export(
+        self, reference: Reference, path: str | Path, *, format: str = "keras", progress: Progress | None = None
+    ) -> int:
+        """Writes a version to the file `path` in the format of another tool, and returns its size in bytes.
+
+        Raises:
+            InvalidError: the server does not write that format.
+            OSError: the file cannot be written.
+        """
+        request = pb.ExportModelRequest(name=_version_name(reference), format=format)
+        size_bytes = 0
+        with ReceivedFile(Path(path)) as file, self._stub.ExportModel(request) as pieces:
+            for piece in pieces:
+                size_bytes = max(size_bytes, piece.size_bytes)
+                file.write(piece.data)
+                if progress is not None:
+                    progress(file.size_bytes, size_bytes)
+            file.keep()
+        return size_bytes
+
+
+def _version_name(reference: Reference) -> str:
+    return names.version_name(reference if isinstance(reference, str) else reference.name)
+
+
+def _import(header: pb.ImportModelHeader, source: Source, progress: Progress | None) -> Iterator[pb.ImportModelRequest]:
+    yield pb.ImportModelRequest(header=header)
+    for piece in source.pieces(0, progress):
+        yield pb.ImportModelRequest(data=piece)

@@ -1,0 +1,64 @@
+"""Pulling a version into a folder that keeps layers.
+
+    DIR/manifest.json
+    DIR/layers/<hex of the blob's digest>.safetensors
+
+Layers of other versions in the folder stay, so that one folder can follow a model, or hold a family of models, and
+take only what is new.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from frostline_client.blobs import Blobs
+from frostline_client.manifests import layers_of
+from frostline_client.records import Version
+from frostline_client.streams import Progress, ReceivedFile, Source
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull did.
+
+    Attributes:
+        transferred: layer blobs that came over the wire.
+        present: layer blobs that the folder had.
+        transferred_bytes: the size of the former; the manifest is not counted.
+    """
+
+    version: Version
+    transferred: int
+    present: int
+    transferred_bytes: int
+
+
+def pull(blobs: Blobs, version: Version, folder: Path, progress: Progress | None) -> Pulled:
+    """Makes `folder` hold `version`. What is there is verified first; the manifest is written last."""
+    (folder / "layers").mkdir(parents=True, exist_ok=True)
+    manifest = blobs.read(version.digest)
+    wanted = {layer.blob: _path(folder, layer.blob) for layer in layers_of(manifest) if layer.blob}
+    present = {path for digest, path in wanted.items() if _holds(path, digest)}
+    before = done = sum(path.stat().st_size for path in present)
+
+    def report(received_bytes: int, _: int) -> None:
+        if progress is not None:
+            progress(done + received_bytes, version.size_bytes)
+
+    report(0, 0)
+    for digest, path in wanted.items():
+        if path not in present:
+            done += blobs.download(digest, path, progress=report)
+    with ReceivedFile(folder / "manifest.json") as file:
+        file.write(manifest)
+        file.keep()
+    return Pulled(version, len(wanted) - len(present), len(present), done - before)
+
+
+def _path(folder: Path, digest: str) -> Path:
+    return folder / "layers" / f"{digest.removeprefix('sha256:')}.safetensors"
+
+
+def _holds(path: Path, digest: str) -> bool:
+    return path.is_file() and Source(path).digest() == digest

@@ -1,0 +1,128 @@
+"""Recipes: what a train job is to do. docs/recipes.md describes every key.
+
+A recipe is a dict, or the same thing as a YAML (or JSON) file. What it may hold is for the server to judge; here it is
+only read, and built from the arguments of `Client.train`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from frostline_client.errors import InvalidError
+
+STAGE_KEYS = ("freeze", "optimizer", "batch_size", "epochs", "early_stopping")
+
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """Reads a recipe from a YAML or JSON file.
+
+    Raises:
+        OSError: the file cannot be read.
+        InvalidError: it is not YAML (the message says where), or not an object.
+    """
+    path = Path(path)
+    try:
+        value = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506: a SafeLoader
+    except UnicodeDecodeError:
+        raise InvalidError(f"{path}: not a text file: write the recipe as YAML", reason="BAD_YAML") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
+        raise InvalidError(f"{path}: {where}: {error.problem}", reason="BAD_YAML") from None
+    except yaml.YAMLError:
+        raise InvalidError(
+            f"{path}: not YAML: it holds characters that YAML does not allow", reason="BAD_YAML"
+        ) from None
+    if not isinstance(value, dict):
+        raise InvalidError(f"{path}: not a recipe: write keys such as name, base, head, data", reason="BAD_YAML")
+    return value
+
+
+def build_recipe(
+    *,
+    name: str,
+    data: Any,
+    base: Any = None,
+    reuse: str | None = None,
+    head: Iterable[Any] = (),
+    validation: Any = None,
+    preprocessing: Mapping[str, Any] | None = None,
+    loss: Any = None,
+    metrics: Sequence[Any] | None = None,
+    seed: int | None = None,
+    stages: Sequence[Mapping[str, Any]] | None = None,
+    cache: Any = None,
+    **stage: Any,
+) -> dict[str, Any]:
+    """Returns the recipe that the arguments of `Client.train` say. Keys that they leave open are left out.
+
+    Raises:
+        InvalidError: both `stages` and the parts of a single stage are given.
+    """
+    stage = {key: value for key, value in stage.items() if value is not None}
+    if stage and stages is not None:
+        raise InvalidError(f"{', '.join(sorted(stage))}: put it into each of the stages")
+    recipe: dict[str, Any] = {
+        "name": name,
+        "base": _reference(base),
+        "reuse": {"through": reuse} if isinstance(reuse, str) else reuse,
+        "head": list(head),
+        "data": {"train": _reference(data)} | ({} if validation is None else {"validation": _validation(validation)}),
+        "preprocessing": preprocessing,
+        "loss": loss,
+        "metrics": metrics,
+        "seed": seed,
+        "stages": [_stage(part) for part in stages] if stages is not None else [_stage(stage)] if stage else None,
+        "cache": cache,
+    }
+    return {key: value for key, value in recipe.items() if value is not None and value != []}
+
+
+def _stage(stage: Mapping[str, Any]) -> dict[str, Any]:
+    freeze = stage.get("freeze")
+    if isinstance(freeze, str) and freeze != "none":
+        freeze = {"through": freeze}
+    elif isinstance(freeze, list | tuple):
+        freeze = {"through": list(freeze)}
+    return {**stage, **({} if freeze is None else {"freeze": freeze})}
+
+
+def _validation(validation: Any) -> Any:
+    return {"fraction": validation} if isinstance(validation, float) else _reference(validation)
+
+
+def _reference(thing: Any) -> Any:
+    """Returns the name by which a recipe knows a version of a model or dataset."""
+    return getattr(thing, "name", thing)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's core: `1e-3` is a number, `no` and `12:30` are texts, and no key stands twice."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012: how PyYAML declares it
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen and key.value != "<<":
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands here twice", key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"(?:[-+]?(?:0|[1-9][0-9]*))$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
+    list("-+0123456789."),
+)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"<<$"), ["<"])
