@@ -19,7 +19,6 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
-    Boolean,
     Column,
     Dialect,
     ForeignKey,
@@ -160,7 +159,7 @@ jobs = Table(
     Column("version", Integer),  # its number, once it is there
     Column("error", Text, nullable=False, default=""),
     Column("attempt", Integer, nullable=False, default=0),
-    Column("cancel_requested", Boolean, nullable=False, default=False),
+    Column("crash_count", Integer, nullable=False, default=0),  # how often its worker died under it
     Column("lease_epoch", Integer, nullable=False, default=0),
     Column("lease_owner", String(64)),
     Column("lease_expires", Moment),

@@ -131,7 +131,7 @@ def _jobs() -> None:
         sa.Column("version", sa.Integer()),
         _column("error", sa.Text()),
         _column("attempt", sa.Integer()),
-        _column("cancel_requested", sa.Boolean()),
+        _column("crash_count", sa.Integer()),
         _column("lease_epoch", sa.Integer()),
         sa.Column("lease_owner", sa.String(64)),
         sa.Column("lease_expires", MOMENT),
