@@ -1,0 +1,81 @@
+"""Segments: rows of one trunk's features in one file that never changes. docs/formats.md has every byte.
+
+A segment is canonical safetensors with
+
+    keys       (n, 5) uint64   example digest (4 words) and view
+    rows       (n, m) uint64   the row's bytes, filled up with zeros to whole words
+    checksums  (n,)   uint64   over the trunk's digest, the key and the row
+
+The checksum covers the key and the trunk, so a row that stands under another's name is as wrong as a flipped bit.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+import numpy as np
+
+from frostline_server.features.checksums import Words, row_checksums
+from frostline_zoo.errors import CorruptError
+from frostline_zoo.tensors import encode_tensors, map_tensors
+
+KEY_WORDS = 5
+
+
+def feature_keys(digests: np.ndarray[tuple[int, int], np.dtype[np.uint8]], view: int = 0) -> Words:
+    """Returns the keys of examples by their digests: (n, 32) uint8 -> (n, 5) words."""
+    keys = np.empty((len(digests), KEY_WORDS), np.uint64)
+    keys[:, :4] = np.ascontiguousarray(digests).view(np.uint64)
+    keys[:, 4] = view
+    return keys
+
+
+class Segment:
+    """One mapped file of rows."""
+
+    def __init__(self, path: Path, trunk: str) -> None:
+        """Maps the file at `path`.
+
+        Raises:
+            CorruptError: it is not a segment.
+        """
+        tensors = map_tensors(path)
+        try:
+            self.keys, self.rows, checksums = tensors["keys"], tensors["rows"], tensors["checksums"]
+        except KeyError as error:
+            raise CorruptError("not a feature segment") from error
+        count = len(self.keys)
+        if self.keys.shape != (count, KEY_WORDS) or self.rows.shape[:1] != (count,) or checksums.shape != (count,):
+            raise CorruptError("not a feature segment")
+        self.path = path
+        self._checksums = checksums
+        self._trunk = trunk
+
+    def read(self, places: np.ndarray[tuple[int], np.dtype[np.int64]], keys: Words) -> tuple[Words, np.ndarray]:
+        """Returns the rows at `places`, and for each whether it is what was stored under its key: (k, m), (k,)."""
+        rows = self.rows[places]
+        return rows, _checksums(self._trunk, keys, rows) == self._checksums[places]
+
+
+def write_segment(folder: Path, sequence: int, trunk: str, keys: Words, rows: Words) -> Path:
+    """Writes rows as a new segment, there whole or not at all.
+
+    Not synced: what a power cut takes or tears is found by its checksum, and computed again.
+    """
+    tensors = {"keys": keys, "rows": rows, "checksums": _checksums(trunk, keys, rows)}
+    path = folder / f"{sequence:08d}-{uuid.uuid4().hex[:8]}.safetensors"
+    staged = path.with_suffix(".tmp")
+    try:
+        staged.write_bytes(encode_tensors(tensors))
+        os.replace(staged, path)
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _checksums(trunk: str, keys: Words, rows: Words) -> Words:
+    name = np.frombuffer(bytes.fromhex(trunk.removeprefix("sha256:")), np.uint64)[None, :]
+    return row_checksums(rows) + row_checksums(keys) * np.uint64(3) + row_checksums(name) * np.uint64(5)

@@ -1,0 +1,110 @@
+"""Keras's things by their Keras names and arguments, as recipes write them.
+
+    Adam                                            an optimizer with its defaults
+    {Adam: {learning_rate: 0.01}}                   with arguments
+    {Dense: {units: 5, kernel_regularizer: {L2: {l2: 0.001}}}}   an argument that is itself such a thing
+
+A name stands for one of Keras's own classes and for nothing else, so a recipe can run no code.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from types import ModuleType
+from typing import Any
+
+import keras
+
+from frostline_server.training.recipe import Named
+from frostline_zoo.errors import InvalidError
+from frostline_zoo.networks.allowed import ALLOWED_LAYERS
+
+_MODULES: dict[str, tuple[ModuleType, type]] = {
+    "optimizer": (keras.optimizers, keras.optimizers.Optimizer),
+    "learning rate schedule": (keras.optimizers.schedules, keras.optimizers.schedules.LearningRateSchedule),
+    "loss": (keras.losses, keras.losses.Loss),
+    "metric": (keras.metrics, keras.metrics.Metric),
+    "initializer": (keras.initializers, keras.initializers.Initializer),
+    "regularizer": (keras.regularizers, keras.regularizers.Regularizer),
+    "constraint": (keras.constraints, keras.constraints.Constraint),
+}
+_ALIASES = {
+    "loss": {"mse": "MeanSquaredError", "mae": "MeanAbsoluteError", "msle": "MeanSquaredLogarithmicError"},
+    "metric": {"mse": "MeanSquaredError", "mae": "MeanAbsoluteError"},
+}
+_ARGUMENT_KINDS = ("learning rate schedule", "initializer", "regularizer", "constraint")
+_NOT_FOR_RECIPES = {"self", "kwargs", "args", "dtype", "fn", "function", "layer", "backward_layer", "weights"}
+
+
+@functools.cache
+def names_of(kind: str) -> dict[str, type]:
+    """Returns the classes of one kind, "layer" or a key above, by name."""
+    if kind == "layer":
+        return dict(ALLOWED_LAYERS)
+    module, base = _MODULES[kind]
+    found = {name: value for name, value in vars(module).items() if inspect.isclass(value) and issubclass(value, base)}
+    return {
+        name: value
+        for name, value in found.items()
+        if value is not base and name not in ("Wrapper", "LossScaleOptimizer")
+    }
+
+
+def make(kind: str, named: Named, **defaults: Any) -> Any:
+    """Makes the named thing; `defaults` fill in what its arguments leave out.
+
+    Raises:
+        InvalidError: there is no such name, an argument is unknown or refused by Keras; the message says where.
+    """
+    place = f"recipe: {named.path}" if named.path else f"recipe: {kind}"
+    choices = names_of(kind)
+    name = _ALIASES.get(kind, {}).get(named.name, named.name)
+    snake = {snake_case(choice): choice for choice in choices}
+    name = name if name in choices else snake.get(name, name)
+    if name not in choices:
+        raise InvalidError(
+            f"{place}: {named.name!r} is not a {kind} that recipes can use: {', '.join(sorted(choices))}"
+        )
+    arguments = {key: _argument(value, f"{named.path}.{name}.{key}") for key, value in named.arguments.items()}
+    known = _arguments_of(choices[name])
+    for key in arguments:
+        if key not in known:
+            raise InvalidError(f"{place}.{name}.{key} is unknown: use {', '.join(known)}", reason="BAD_RECIPE")
+    try:
+        return choices[name](**{**defaults, **arguments})
+    except Exception as error:
+        shown = ", ".join(f"{key}={value!r}" for key, value in named.arguments.items())
+        raise InvalidError(
+            f"{place}: Keras refuses {name}({shown}): check the values of its arguments ({', '.join(known)})",
+            reason="BAD_RECIPE",
+        ) from error
+
+
+def _argument(value: Any, path: str) -> Any:
+    if isinstance(value, dict) and len(value) == 1:
+        name = next(iter(value))
+        for kind in _ARGUMENT_KINDS:
+            if name in names_of(kind) or name in map(snake_case, names_of(kind)):
+                return make(kind, Named(name, value[name] or {}, path))
+        raise InvalidError(
+            f"recipe: {path}: {name!r} is not the name of an initializer, regularizer, constraint or schedule"
+        )
+    if isinstance(value, list):
+        return tuple(_argument(item, path) for item in value)
+    return value
+
+
+def _arguments_of(kind: type) -> list[str]:
+    names: dict[str, None] = {}
+    for owner in (kind, *kind.__mro__[1:3]):  # what a layer passes on to its base classes, such as `name`
+        names |= dict.fromkeys(inspect.signature(owner.__init__).parameters)  # type: ignore[misc]
+        if "kwargs" not in names:
+            break
+    return [name for name in names if name not in _NOT_FOR_RECIPES]
+
+
+def snake_case(name: str) -> str:
+    """Returns a class's name as Keras spells it for its instances: `BatchNormalization` -> `batch_normalization`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -1,0 +1,120 @@
+"""What training minimises and what it reports: the recipe's loss and metrics, or those that fit the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from frostline_server.training.keras_names import make
+from frostline_server.training.recipe import Named, Recipe
+from frostline_zoo.errors import InvalidError
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss and metrics that fit a network's output and the labels, by their Keras names."""
+
+    loss: Named
+    metrics: tuple[Named, ...]
+
+    def make_loss(self) -> keras.losses.Loss:
+        """Returns a new loss."""
+        return make("loss", self.loss)
+
+    def make_metrics(self) -> list[keras.metrics.Metric]:
+        """Returns new metrics."""
+        return [make("metric", metric) for metric in self.metrics]
+
+
+def objective_of(recipe: Recipe, network: keras.Model) -> Objective:
+    """Returns what the recipe minimises for a network's output; labels are checked by `as_targets`.
+
+    Without a `loss`: cross-entropy for a softmax or sigmoid output, or for several plain outputs (as logits); mean
+    squared error for one plain output.
+    """
+    if len(network.outputs) != 1:
+        raise InvalidError("the network has several outputs: name the layer to train on in reuse.through")
+    units = network.outputs[0].shape[-1]
+    activation = _last_activation(network)
+    loss = recipe.loss
+    if loss is None:
+        if activation == "softmax":
+            loss = Named("SparseCategoricalCrossentropy")
+        elif activation == "sigmoid":
+            loss = Named("BinaryCrossentropy")
+        elif activation == "linear" and units > 1:
+            loss = Named("SparseCategoricalCrossentropy", {"from_logits": True})
+        else:
+            loss = Named("MeanSquaredError")
+    name = type(make("loss", loss)).__name__
+    if recipe.metrics is not None:
+        return Objective(loss, tuple(_accuracy(metric, name) for metric in recipe.metrics))
+    return Objective(
+        loss, (_accuracy(Named("accuracy"), name),) if name in _ACCURACIES else (Named("MeanAbsoluteError"),)
+    )
+
+
+_ACCURACIES = {
+    "SparseCategoricalCrossentropy": "SparseCategoricalAccuracy",
+    "CategoricalCrossentropy": "CategoricalAccuracy",
+    "BinaryCrossentropy": "BinaryAccuracy",
+}
+
+
+def _accuracy(metric: Named, loss: str) -> Named:
+    """Keras's `accuracy` is the one that goes with the loss, reported under that plain name."""
+    if metric.name not in ("accuracy", "acc", "Accuracy"):
+        return metric
+    return Named(_ACCURACIES.get(loss, "Accuracy"), {"name": "accuracy", **metric.arguments}, metric.path)
+
+
+def as_targets(labels: Array | None, objective: Objective, network: keras.Model, dataset: str) -> Array:
+    """Returns the labels as the loss takes them.
+
+    Raises:
+        InvalidError: they do not fit the network's output; the message says how both look.
+    """
+    if labels is None:
+        raise InvalidError(f"dataset {dataset} has no labels: push it with labels to train on it", reason="NO_LABELS")
+    units = network.outputs[0].shape[-1]
+    loss = type(objective.make_loss()).__name__
+    if loss == "SparseCategoricalCrossentropy":
+        if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+            raise InvalidError(f"the labels of {dataset} are not classes, and the loss is {loss}: name another loss")
+        if len(labels) and int(labels.max()) >= units:
+            raise InvalidError(
+                f"labels of {dataset} run up to {int(labels.max())}, the network's output has {units} units: "
+                f"it takes labels from 0 to {units - 1}",
+                reason="LABEL_OUT_OF_RANGE",
+            )
+        return labels.astype(np.int32)
+    targets = labels.astype(np.float32)
+    if targets.ndim == 1:
+        targets = targets[:, None]
+    if loss == "BinaryCrossentropy" and len(targets) and not (targets.min() >= 0 and targets.max() <= 1):
+        raise InvalidError(
+            f"labels of {dataset} are not between 0 and 1, and the loss is {loss}", reason="LABEL_OUT_OF_RANGE"
+        )
+    expected = tuple(network.outputs[0].shape[1:])
+    if targets.shape[1:] != expected:
+        raise InvalidError(
+            f"labels of {dataset} have the shape {_shown(targets.shape[1:])}, the network puts out {_shown(expected)}"
+        )
+    return targets
+
+
+def _last_activation(network: keras.Model) -> str:
+    config = network.outputs[0]._keras_history.operation.get_config()
+    name = type(network.outputs[0]._keras_history.operation).__name__
+    return "softmax" if name == "Softmax" else str(config.get("activation", "linear"))
+
+
+def _shown(shape: Sequence[int | None]) -> str:
+    return "(" + ", ".join("any" if side is None else str(side) for side in shape) + ")"

@@ -1,0 +1,105 @@
+"""Preparing: everything that a recipe names, found in the zoo and fitted together. What does not fit is refused here.
+
+Checking a recipe is preparing it and going no further, so what passes the check is what runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from frostline_server.training.assemble import assemble
+from frostline_server.training.keras_names import make
+from frostline_server.training.objective import Objective, as_targets, objective_of
+from frostline_server.training.recipe import Recipe
+from frostline_server.training.stage import Part
+from frostline_server.training.zoo import ZooAccess
+from frostline_zoo.errors import InvalidError
+from frostline_zoo.examples.dataset import Examples, check_fits
+from frostline_zoo.graph import Cut, cut_through
+from frostline_zoo.names import parse_model_reference
+from frostline_zoo.networks.build import Network
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A recipe with all it names.
+
+    Attributes:
+        parent: the digest of the base; None without one.
+        network: the reused layers and the head.
+        cuts: one for each stage.
+        objective: the loss and the metrics.
+        train: the examples to train on.
+        held_out: the validation examples, if any.
+    """
+
+    parent: str | None
+    network: Network
+    cuts: tuple[Cut, ...]
+    objective: Objective
+    train: Part
+    held_out: Part | None
+
+
+def prepare(recipe: Recipe, zoo: ZooAccess) -> Prepared:
+    """Returns the recipe with all it names.
+
+    Raises:
+        NotFoundError: the base or a dataset does not exist.
+        InvalidError: something does not fit; the message names the key or the thing.
+    """
+    version, base = zoo.models.manifest_of(parse_model_reference(recipe.base)) if recipe.base else (None, None)
+    examples = zoo.datasets.open(recipe.data.train)
+    assembled = assemble(recipe, base, examples.spec, zoo.blobs.get)
+    network = assembled.network
+    cuts = tuple(_cut(network, assembled.reused if stage.freeze is None else stage.freeze) for stage in recipe.stages)
+    for stage, cut in zip(recipe.stages, cuts, strict=True):
+        _check_trains(network, cut)
+        make("optimizer", stage.optimizer)
+    objective = objective_of(recipe, network.model)
+    train, held_out = _parts(recipe, examples, zoo, objective, network)
+    return Prepared(version.digest if version else None, network, cuts, objective, train, held_out)
+
+
+def _cut(network: Network, freeze: tuple[str, ...]) -> Cut:
+    return cut_through(network.manifest, freeze)
+
+
+def _check_trains(network: Network, cut: Cut) -> None:
+    above = [layer for name, layer in network.layers.items() if name not in cut.frozen]
+    if not any(layer.weights for layer in above):
+        raise InvalidError("nothing above the cut has weights to train: freeze fewer layers, or add layers to the head")
+
+
+def _parts(
+    recipe: Recipe, examples: Examples, zoo: ZooAccess, objective: Objective, network: Network
+) -> tuple[Part, Part | None]:
+    train = _part(recipe.data.train, examples, np.arange(len(examples)), objective, network)
+    if recipe.data.validation is not None:
+        others = zoo.datasets.open(recipe.data.validation)
+        return train, _part(recipe.data.validation, others, np.arange(len(others)), objective, network)
+    if recipe.data.fraction is None:
+        return train, None
+    shuffled = np.random.default_rng(recipe.data.seed).permutation(len(examples))
+    count = round(len(examples) * recipe.data.fraction)
+    if not 0 < count < len(examples):
+        raise InvalidError(
+            f"a validation fraction of {recipe.data.fraction} of {len(examples)} examples leaves no examples on one side: "
+            "choose another fraction"
+        )
+    held_out, kept = np.sort(shuffled[:count]), np.sort(shuffled[count:])
+    return (
+        Part(examples, kept, train.targets[kept]),
+        Part(examples, held_out, train.targets[held_out]),
+    )
+
+
+def _part(name: str, examples: Examples, places: Array, objective: Objective, network: Network) -> Part:
+    check_fits(examples.spec, tuple(network.model.inputs[0].shape[1:]))
+    return Part(examples, places, as_targets(examples.labels, objective, network.model, name))

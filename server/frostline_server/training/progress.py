@@ -1,0 +1,72 @@
+"""Where a stage stands: its epochs so far, its best weights, and whether it is time to stop."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy.typing as npt
+
+from frostline_server.training.recipe import EarlyStopping
+from frostline_zoo.errors import InvalidError
+
+Array = npt.NDArray[Any]
+
+_HIGHER_IS_BETTER = ("acc", "accuracy", "auc", "precision", "recall", "score", "iou", "similarity")
+
+
+@dataclass
+class Progress:
+    """The epochs of one stage so far. It keeps no weights without early stopping.
+
+    Attributes:
+        history: one value an epoch, for each metric.
+        best_epoch: the epoch with the best value of what is monitored; -1 before the first.
+        best_values: the head's values after it.
+        waited: epochs since.
+    """
+
+    early_stopping: EarlyStopping | None
+    history: dict[str, list[float]] = field(default_factory=dict)
+    best_epoch: int = -1
+    best_values: list[Array] | None = None
+    waited: int = 0
+
+    @property
+    def epochs_run(self) -> int:
+        """How many epochs have ended."""
+        return len(next(iter(self.history.values()), []))
+
+    def add(self, metrics: dict[str, float]) -> bool:
+        """Takes in an epoch's figures; returns whether it is the best so far.
+
+        Raises:
+            InvalidError: the monitored metric is not among the figures, or the loss is not a number any more.
+        """
+        epoch = self.epochs_run
+        for name, value in metrics.items():
+            self.history.setdefault(name, []).append(value)
+        if not math.isfinite(metrics["loss"]):
+            raise InvalidError(
+                f"the loss is {metrics['loss']} after epoch {epoch}: lower the learning rate, or clip the gradients",
+                reason="DIVERGED",
+            )
+        rule = self.early_stopping
+        if rule is None:
+            return False
+        monitor = rule.monitor or ("val_loss" if "val_loss" in metrics else "loss")
+        if monitor not in metrics:
+            raise InvalidError(f"early_stopping.monitor is {monitor!r}: use {', '.join(metrics)}")
+        sign = -1.0 if monitor.endswith(_HIGHER_IS_BETTER) else 1.0
+        value = sign * metrics[monitor]
+        best = sign * self.history[monitor][self.best_epoch] if self.best_epoch >= 0 else math.inf
+        if value < best - rule.min_delta or self.best_epoch < 0:
+            self.best_epoch, self.waited = epoch, 0
+            return True
+        self.waited += 1
+        return False
+
+    def should_stop(self) -> bool:
+        """Whether patience has run out."""
+        return self.early_stopping is not None and self.waited >= self.early_stopping.patience > -1 and self.waited > 0
