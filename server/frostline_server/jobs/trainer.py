@@ -1,0 +1,138 @@
+"""The trainer: a warm process that takes jobs from the table, one after the other, runs and commits them."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+
+from frostline_server.jobs.channel import ChildChannel, Frame
+from frostline_server.jobs.checkpoint import Checkpoint
+from frostline_server.jobs.curves import Curves
+from frostline_server.jobs.executor import LEASE_SECONDS
+from frostline_server.jobs.leases import Leases
+from frostline_server.jobs.records import Job, State
+from frostline_server.jobs.reporter import Reporter
+from frostline_server.jobs.warming import warm_up
+from frostline_server.training.programs import Programs
+from frostline_server.training.recipe import Recipe
+from frostline_server.training.run import Cancelled, run_recipe
+from frostline_server.training.zoo import ZooAccess
+from frostline_zoo.errors import AbortedError, ZooError
+
+POLL_SECONDS = 1.0
+HEARTBEAT_SECONDS = LEASE_SECONDS / 4
+
+log = structlog.get_logger()
+
+
+class Trainer:
+    """Runs jobs until it is told to stop or the server is gone."""
+
+    def __init__(self, channel: ChildChannel, owner: str, zoo: ZooAccess, leases: Leases, jobs_folder: Path) -> None:
+        self._channel = channel
+        self._owner = owner
+        self._zoo = zoo
+        self._leases = leases
+        self._jobs_folder = jobs_folder
+        self._programs = Programs()
+        self._woken = threading.Event()
+        self._stopping = threading.Event()
+        self._stop_job = threading.Event()
+        self._job: Job | None = None
+
+    def run(self) -> None:
+        """Warms up, says so, and works. What cannot be written down ends the process: another one goes on."""
+        warm_up()
+        threading.Thread(target=self._listen, name="listen", daemon=True).start()
+        self._channel.send(Frame({"ready": True}))
+        while not self._stopping.is_set():
+            self._woken.clear()
+            job = self._leases.claim(self._owner, LEASE_SECONDS)
+            if job is None:
+                self._woken.wait(POLL_SECONDS)
+                continue
+            with contextlib.suppress(AbortedError):  # it is another worker's now, and that one's to end
+                self._work(job)
+            self._news(job)
+
+    def _work(self, job: Job) -> None:
+        log.info("a job starts", job=str(job.name), attempt=job.attempt)
+        checkpoint = Checkpoint(self._jobs_folder / job.name.job)
+        curves = Curves(self._jobs_folder / job.name.job / "tensorboard", job.attempt)
+        try:
+            with self._held(job):
+                reporter = Reporter(job, self._leases, curves, lambda: self._news(job))
+                self._news(job)
+                try:
+                    outcome = run_recipe(
+                        Recipe.parse(job.recipe),
+                        self._zoo,
+                        self._programs,
+                        reporter.tell,
+                        checkpoint,
+                        lambda: self._stop_job.is_set() or reporter.lost.is_set(),
+                        str(job.name),
+                    )
+                finally:
+                    reporter.close()
+                self._leases.finish(job, outcome.manifest, outcome.stages, outcome.metrics)
+        except Cancelled:
+            self._leases.give_back(job)
+        except AbortedError:
+            raise
+        except ZooError as refusal:
+            self._leases.fail(job, refusal.message)
+        except Exception:
+            incident = secrets.token_hex(4)
+            log.exception("a job failed", job=str(job.name), incident=incident)
+            self._leases.fail(job, f"internal error {incident}: the server's log says more")
+        else:
+            checkpoint.discard()
+            log.info("a job ended", job=str(job.name))
+
+    @contextlib.contextmanager
+    def _held(self, job: Job) -> Iterator[None]:
+        """Keeps the lease while the job runs."""
+        done = threading.Event()
+        self._stop_job.clear()
+        self._job = job
+        if self._stopping.is_set():
+            self._stop_job.set()
+
+        def beat() -> None:
+            while not done.wait(HEARTBEAT_SECONDS):
+                try:
+                    if self._leases.extend(job, LEASE_SECONDS) == State.CANCELLING:
+                        self._stop_job.set()
+                except AbortedError:
+                    self._stop_job.set()
+                    return
+
+        heart = threading.Thread(target=beat, name="heart", daemon=True)
+        heart.start()
+        try:
+            yield
+        finally:
+            self._job = None
+            done.set()
+            heart.join()
+
+    def _listen(self) -> None:
+        while (frame := self._channel.receive()) is not None and "stop" not in frame.header:
+            job = self._job
+            if "wake" in frame.header:
+                self._woken.set()
+            elif job is not None and frame.header["cancel"] == job.name.job:
+                self._stop_job.set()
+        self._stopping.set()
+        self._stop_job.set()
+        self._woken.set()
+
+    def _news(self, job: Job) -> None:
+        with contextlib.suppress(OSError):  # a server that is gone needs no hint
+            self._channel.send(Frame({"news": job.name.job}))
