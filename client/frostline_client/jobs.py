@@ -14,7 +14,7 @@ from frostline.v1.job_service_pb2_grpc import JobServiceStub
 from frostline_client import names
 from frostline_client.channel import Channel
 from frostline_client.errors import DeadlineError, InvalidError, JobFailedError, UnavailableError
-from frostline_client.events import Event, StateChanged, event_of, state_of
+from frostline_client.events import Event, event_of, state_of
 from frostline_client.pages import every_page
 from frostline_client.patience import Patience
 from frostline_client.records import Version, time_of
@@ -78,6 +78,7 @@ class JobRecord:
         stages: as far as they have started.
         error: why it failed, in one line, or empty.
         attempt: how often a worker has taken it up.
+        last_sequence: the sequence number of its last event.
         recipe: as submitted; empty in lists.
     """
 
@@ -88,6 +89,7 @@ class JobRecord:
     stages: tuple[Stage, ...]
     error: str
     attempt: int
+    last_sequence: int
     create_time: datetime | None
     start_time: datetime | None
     end_time: datetime | None
@@ -104,6 +106,7 @@ class JobRecord:
             stages=tuple(Stage.of(stage) for stage in message.stages),
             error=message.error,
             attempt=message.attempt,
+            last_sequence=message.last_sequence,
             create_time=time_of(message.create_time),
             start_time=time_of(message.start_time),
             end_time=time_of(message.end_time),
@@ -152,9 +155,11 @@ class Job:
             JobFailedError: it ended without one; the message says why.
             DeadlineError: it has not ended in time. It goes on.
         """
-        for _ in self.watch(timeout=timeout):
-            pass
         record = self.record()
+        if record.state not in ENDED:
+            for _ in self.watch(after=record.last_sequence, timeout=timeout):
+                pass
+            record = self.record()
         if record.state != "SUCCEEDED":
             why = record.error or f"it was cancelled: go on with frostline jobs resume {self.name}"
             raise JobFailedError(
@@ -185,10 +190,8 @@ class Job:
                     for message in messages:
                         patience.progressed()
                         after = message.sequence
-                        event = event_of(message)
-                        yield event
-                        if isinstance(event, StateChanged) and event.state in ENDED:
-                            return
+                        yield event_of(message)
+                return
             except UnavailableError as error:
                 patience.wait(error)
             except DeadlineError:

@@ -27,7 +27,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        value = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506: a SafeLoader
+        value = yaml.load(path.read_text("utf-8"), _Loader)
     except UnicodeDecodeError:
         raise InvalidError(f"{path}: not a text file: write the recipe as YAML", reason="BAD_YAML") from None
     except yaml.MarkedYAMLError as error:
@@ -104,8 +104,6 @@ def _reference(thing: Any) -> Any:
 class _Loader(yaml.SafeLoader):
     """YAML 1.2's core: `1e-3` is a number, `no` and `12:30` are texts, and no key stands twice."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012: how PyYAML declares it
-
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
@@ -115,14 +113,13 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"(?:[-+]?(?:0|[1-9][0-9]*))$"), list("-+0123456789"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
-    list("-+0123456789."),
-)
-_Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"<<$"), ["<"])
+_Loader.yaml_implicit_resolvers = {}
+_PATTERNS = {
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "bool": (r"true|True|TRUE|false|False|FALSE", ["t", "T", "f", "F"]),
+    "int": (r"[-+]?(?:0|[1-9][0-9]*)", list("-+0123456789")),
+    "float": (r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    "merge": (r"<<", ["<"]),
+}
+for _kind, (_pattern, _first) in _PATTERNS.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(rf"(?:{_pattern})$"), _first)

@@ -1,0 +1,232 @@
+"""`frostline models`: networks in the zoo, layer by layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from frostline_client.cli.output import Size, plain, print_fields, print_table
+from frostline_client.cli.progress import transferring
+from frostline_client.cli.session import Session, command
+from frostline_client.records import Version
+
+
+@click.group()
+def models() -> None:
+    """Networks, layer by layer.
+
+    A model is named NAME (its latest version), NAME:TAG or NAME@VERSION.
+    """
+
+
+class _Numbers(click.ParamType[Any]):
+    """A number, or a list of numbers with commas between."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            numbers = [float(part) for part in str(value).split(",")]
+        except ValueError:
+            self.fail(f"{value!r} is not a number, nor numbers with commas between", param, ctx)
+        return numbers[0] if len(numbers) == 1 else numbers
+
+
+@command(
+    models,
+    "import",
+    "frostline models import mnist-0-4.keras --name mnist-0-4",
+    "frostline models import resnet8.h5 --name resnet8 --scale 0.003921568627",
+    "frostline models import vgg.h5 --name vgg --offset=-123.68,-116.78,-103.94",
+)
+@click.argument("path", type=Path)
+@click.option("--name", required=True, help="The model that the file becomes a version of.")
+@click.option("--format", default="auto", show_default=True, help="auto, keras (.keras) or keras_h5 (.h5).")
+@click.option("--scale", type=_Numbers(), help="The input is value * scale + offset: a number, or one a channel.")
+@click.option("--offset", type=_Numbers(), help="See --scale.")
+@click.option("--interpolation", help="How images are resized: bilinear, nearest, bicubic, area or lanczos.")
+def import_(session: Session, path: Path, name: str, format: str, **preprocessing: Any) -> None:
+    """Take in a network from a .keras or .h5 file, as a new version of a model.
+
+    The file is read as data, and no code in it is run. Layers that the zoo has already are not stored again.
+    """
+    given = {key: value for key, value in preprocessing.items() if value is not None}
+    with session.client() as zoo, transferring(path.name) as progress:
+        made = zoo.models.import_file(path, name, format=format, preprocessing=given, progress=progress)
+
+    def for_people() -> None:
+        _print_version(made.version)
+        click.echo(f"{made.new_blob_count} layer blobs are new, {made.shared_blob_count} were there already")
+        for note in made.notes:
+            click.echo(f"note: {note}")
+
+    counts = {"new_blob_count": made.new_blob_count, "shared_blob_count": made.shared_blob_count, "notes": made.notes}
+    session.show(plain(made.version) | counts, for_people)
+
+
+@command(models, "list", "frostline models list", "frostline models list mnist-0-4", "frostline models list --json")
+@click.argument("name", required=False)
+def list_(session: Session, name: str | None) -> None:
+    """List the models, or the versions of the model NAME, the newest first."""
+    with session.client() as zoo:
+        if name is not None:
+            versions = zoo.models.versions(name)
+            session.show(versions, lambda: _print_versions(versions))
+            return
+        found = zoo.models.list()
+    session.show(
+        found,
+        lambda: print_table(
+            ["NAME", "VERSIONS", "LATEST", "CREATED"],
+            [(m.name, m.version_count, m.latest_version, m.create_time) for m in found],
+            empty="the zoo has no models: take one in with frostline models import",
+        ),
+    )
+
+
+@command(models, "show", "frostline models show mnist-0-4", "frostline models show mnist-0-4@2 --json")
+@click.argument("model")
+def show(session: Session, model: str) -> None:
+    """Show one version: its origin, its size, and what it added to the zoo."""
+    with session.client() as zoo:
+        version = zoo.models.get(model)
+    session.show(version, lambda: _print_version(version))
+
+
+@command(models, "layers", "frostline models layers mnist-0-4", "frostline models layers resnet8:prod --json")
+@click.argument("model")
+def layers(session: Session, model: str) -> None:
+    """List a version's layers, from the input up: the names that reuse and freeze go by."""
+    with session.client() as zoo:
+        found = zoo.models.layers(model)
+    session.show(
+        found,
+        lambda: print_table(
+            ["LAYER", "CLASS", "PARAMETERS", "TRAINED", "DIGEST"],
+            [(x.name, x.class_name, x.parameter_count, "yes" if x.trainable else "", x.digest[7:19]) for x in found],
+            empty="it has no layers",
+        ),
+    )
+
+
+@command(models, "diff", "frostline models diff mnist-0-4 mnist-5-9", "frostline models diff resnet8@1 resnet8@2")
+@click.argument("a")
+@click.argument("b")
+def diff(session: Session, a: str, b: str) -> None:
+    """Say layer by layer what version B shares with A. A layer is known by what it computes, not by its name."""
+    with session.client() as zoo:
+        rows = zoo.models.diff(a, b)
+
+    def for_people() -> None:
+        shown = [(row.status, row.a, row.b, row.b or row.a) for row in rows]
+        print_table(
+            ["", "IN A", "IN B", "CLASS", "PARAMETERS"],
+            [
+                (status, left and left.name, right and right.name, any_.class_name, any_.parameter_count)
+                for status, left, right, any_ in shown
+                if any_
+            ],
+            empty="neither has layers",
+        )
+
+    session.show(rows, for_people)
+
+
+@command(
+    models,
+    "tag",
+    "frostline models tag mnist-5-9@3 prod",
+    "frostline models tag mnist-5-9 prod --delete",
+    "frostline models tag mnist-5-9",
+)
+@click.argument("model")
+@click.argument("tag", required=False)
+@click.option("--delete", "is_deleted", is_flag=True, help="Delete the tag; the version stays.")
+def tag(session: Session, model: str, tag: str | None, is_deleted: bool) -> None:
+    """Move TAG to a version, making it where it does not exist. Without TAG, list the model's tags."""
+    if is_deleted and tag is None:
+        raise click.UsageError("--delete needs the TAG to delete")
+    with session.client() as zoo:
+        if tag is not None and is_deleted:
+            zoo.models.untag(model, tag)
+        elif tag is not None:
+            zoo.models.tag(model, tag)
+        tags = zoo.models.tags(model.partition("@")[0].partition(":")[0])
+    session.show(tags, lambda: print_table(["TAG", "VERSION"], [(t.name, t.version) for t in tags], empty="no tags"))
+
+
+@command(models, "delete", "frostline models delete mnist-5-9", "frostline models delete mnist-5-9 --yes")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(session: Session, name: str, yes: bool) -> None:
+    """Delete a model with its versions and tags. Models that were made from it stay whole."""
+    session.confirm(f"Delete the model {name} with all its versions?", yes)
+    with session.client() as zoo:
+        zoo.models.delete(name)
+    session.show({"deleted": name}, lambda: click.echo(f"deleted {name}"))
+
+
+@command(models, "pull", "frostline models pull mnist-5-9 ./mnist", "frostline models pull mnist-5-9@2 ./mnist --json")
+@click.argument("model")
+@click.argument("folder", type=Path, metavar="DIR")
+def pull(session: Session, model: str, folder: Path) -> None:
+    """Bring a version into DIR: manifest.json and layers/. Only the layers that DIR lacks are transferred."""
+    with session.client() as zoo, transferring(f"pull {model}") as progress:
+        pulled = zoo.models.pull(model, folder, progress=progress)
+    layers_moved = f"{pulled.transferred} layer blobs transferred ({Size(pulled.transferred_bytes)})"
+    session.show(
+        pulled, lambda: click.echo(f"{pulled.version.name}: {layers_moved}, {pulled.present} were there already")
+    )
+
+
+@command(models, "export", "frostline models export mnist-5-9 --format keras mnist-5-9.keras")
+@click.argument("model")
+@click.argument("path", type=Path)
+@click.option("--format", default="keras", show_default=True, help="keras: a file that plain Keras loads.")
+def export(session: Session, model: str, path: Path, format: str) -> None:
+    """Write a version to PATH in the format of another tool."""
+    with session.client() as zoo, transferring(f"export {model}") as progress:
+        size_bytes = zoo.models.export(model, path, format=format, progress=progress)
+    session.show(
+        {"model": model, "path": str(path), "format": format, "size_bytes": size_bytes},
+        lambda: click.echo(f"{path}: {Size(size_bytes)}"),
+    )
+
+
+def _print_version(version: Version) -> None:
+    print_fields(
+        {
+            "version": version.name,
+            "tags": version.tags,
+            "digest": version.digest,
+            "made from": version.parent,
+            "job": version.job,
+            "created": version.create_time,
+            "layers": version.layer_count,
+            "parameters": version.parameter_count,
+            "size": Size(version.size_bytes),
+            "added": Size(version.added_bytes),
+        }
+    )
+
+
+def _print_versions(versions: tuple[Version, ...]) -> None:
+    print_table(
+        ["VERSION", "TAGS", "MADE FROM", "LAYERS", "PARAMETERS", "SIZE", "ADDED", "CREATED"],
+        [
+            (
+                v.name,
+                v.tags,
+                v.parent,
+                v.layer_count,
+                v.parameter_count,
+                Size(v.size_bytes),
+                Size(v.added_bytes),
+                v.create_time,
+            )
+            for v in versions
+        ],
+        empty="no versions",
+    )

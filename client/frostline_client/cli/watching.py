@@ -1,0 +1,144 @@
+"""A job as it runs, on standard error: live bars on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Self
+
+from frostline_client.cli.output import figure
+from frostline_client.cli.progress import Throttle, is_live, say
+from frostline_client.events import EpochEnded, Event, Filled, Noted, StageStarted, StateChanged
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+
+def watch(name: str, events: Iterable[Event]) -> None:
+    """Shows the events of the job `name` until they end."""
+    with _Bars() if is_live() else _Lines() as shown:
+        for event in events:
+            match event:
+                case StateChanged():
+                    shown.line(f"job {name} is {event.state.lower()}")
+                case StageStarted():
+                    shown.stage(event)
+                case Filled():
+                    shown.fill(event)
+                case EpochEnded():
+                    shown.epoch(event)
+                case Noted():
+                    shown.line(event.text)
+
+
+class _Shown(ABC):
+    """A job's events, shown."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def line(self, text: str) -> None:
+        """Shows a line."""
+
+    @abstractmethod
+    def fill(self, event: Filled) -> None:
+        """Shows how far a stage's features are filled."""
+
+    @abstractmethod
+    def epoch(self, event: EpochEnded) -> None:
+        """Shows an epoch's figures."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Shows what is still held back."""
+
+    def stage(self, event: StageStarted) -> None:
+        """Shows that a stage starts."""
+        frozen, training = event.frozen_layer_count, event.trainable_parameter_count
+        self.line(f"stage {event.stage + 1}: {frozen} layers are frozen, {training:,} parameters train")
+
+
+class _Lines(_Shown):
+    def __init__(self) -> None:
+        self._throttle = Throttle()
+        self._held = ""
+        self._epochs = 0
+
+    def line(self, text: str) -> None:
+        self.close()
+        say(text)
+
+    def stage(self, event: StageStarted) -> None:
+        super().stage(event)
+        self._epochs = event.epochs
+
+    def fill(self, event: Filled) -> None:
+        self._now_and_then(
+            f"stage {event.stage + 1}: {event.done:,} of {event.total:,} features, {event.computed:,} computed"
+        )
+
+    def epoch(self, event: EpochEnded) -> None:
+        of = f" of {self._epochs}" if self._epochs else ""
+        self._now_and_then(f"stage {event.stage + 1}: epoch {event.epoch + 1}{of}: {_figures(event.metrics)}")
+
+    def close(self) -> None:
+        if self._held:
+            say(self._held)
+        self._held = ""
+
+    def _now_and_then(self, text: str) -> None:
+        self._held = text
+        if self._throttle.lets_through():
+            self.close()
+
+
+class _Bars(_Shown):
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._fill_started = 0.0
+        self._bars.start()
+
+    def line(self, text: str) -> None:
+        self._bars.console.print(text, highlight=False, markup=False)
+
+    def stage(self, event: StageStarted) -> None:
+        super().stage(event)
+        self._tasks.clear()
+        self._fill_started = time.monotonic()
+        self._tasks["epochs"] = self._bars.add_task("  epochs", total=event.epochs, note="")
+
+    def fill(self, event: Filled) -> None:
+        rate = event.computed / max(time.monotonic() - self._fill_started, 1e-3)
+        note = f"{rate:,.0f} rows/s" if event.computed else "all were there"
+        self._update("features", "  features", event.done, event.total, note)
+
+    def epoch(self, event: EpochEnded) -> None:
+        self._update("epochs", "  epochs", event.epoch + 1, None, _figures(event.metrics))
+
+    def close(self) -> None:
+        self._bars.stop()
+
+    def _update(self, key: str, title: str, done: int, total: int | None, note: str) -> None:
+        if key not in self._tasks:
+            self._tasks[key] = self._bars.add_task(title, total=total, note="")
+        self._bars.update(self._tasks[key], completed=done, total=total, note=note)
+
+
+def _figures(metrics: dict[str, float]) -> str:
+    return ", ".join(f"{name} {figure(value)}" for name, value in metrics.items())
