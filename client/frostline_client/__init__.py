@@ -29,7 +29,7 @@ What the server refuses is raised as one of `frostline_client.errors`. A model i
 NAME:TAG or NAME@NUMBER. It needs no TensorFlow.
 """
 
-from frostline_client import errors, layers, losses, optimizers
+from frostline_client import errors, initializers, layers, losses, optimizers, regularizers, schedules
 from frostline_client.client import Client
 from frostline_client.errors import FrostlineError, JobFailedError
 from frostline_client.jobs import Job
@@ -41,8 +41,11 @@ __all__ = [
     "Job",
     "JobFailedError",
     "errors",
+    "initializers",
     "layers",
     "losses",
     "optimizers",
     "read_recipe",
+    "regularizers",
+    "schedules",
 ]
