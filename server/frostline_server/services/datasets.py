@@ -1,0 +1,141 @@
+"""DatasetService: contents taken in while they come, lists made into versions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from frostline.v1 import dataset_service_pb2 as messages
+from frostline.v1.dataset_service_pb2_grpc import DatasetServiceServicer
+from frostline_zoo.catalogue.datasets import Datasets, DatasetVersionRecord, NewVersion
+from frostline_zoo.errors import InvalidError
+from frostline_zoo.examples.contents import Contents
+from frostline_zoo.examples.intake import Batch, Intake
+from frostline_zoo.examples.spec import DIGEST_BYTES, ExampleSpec
+from frostline_zoo.names import DatasetName, DatasetVersionName
+
+MAX_WRITING = 2
+"""How many shards of one stream may be on their way to disk, while the next one is received."""
+
+ANSWER_BYTES = 1 << 18
+
+
+class DatasetService(DatasetServiceServicer):
+    """Serves the datasets of a zoo."""
+
+    def __init__(self, datasets: Datasets) -> None:
+        self._datasets = datasets
+
+    async def FindMissingExamples(
+        self, request: messages.FindMissingExamplesRequest, context: Any
+    ) -> messages.FindMissingExamplesResponse:
+        """Says which examples are missing."""
+        missing = await asyncio.to_thread(self._datasets.contents.missing, request.digests)
+        return messages.FindMissingExamplesResponse(missing=missing)
+
+    async def PushExamples(
+        self, requests: AsyncIterator[messages.PushExamplesRequest], context: Any
+    ) -> AsyncIterator[messages.PushExamplesResponse]:
+        """Takes in contents; one thread sorts what has come while others write what is sorted."""
+        contents, loop = self._datasets.contents, asyncio.get_running_loop()
+        sorter = ThreadPoolExecutor(1, "frostline-intake")
+        intake: Intake | None = None
+        writing: deque[tuple[Batch, asyncio.Future[None]]] = deque()
+        try:
+            async for request in requests:
+                if intake is None:
+                    intake = await asyncio.to_thread(contents.intake, ExampleSpec.parse(request.spec))
+                batch = await loop.run_in_executor(sorter, intake.add, request.data, list(request.sizes))
+                if batch is not None:
+                    writing.append((batch, loop.run_in_executor(None, contents.keep, batch)))
+                while writing and (writing[0][1].done() or len(writing) > MAX_WRITING):
+                    for answer in await _answers(*writing.popleft()):
+                        yield answer
+            if intake is None:
+                raise InvalidError("a push begins with a message that says what the examples are", reason="BAD_SPEC")
+            batch = intake.rest()
+            writing.append((batch, loop.run_in_executor(None, contents.keep, batch)))
+            while writing:
+                for answer in await _answers(*writing.popleft()):
+                    yield answer
+        finally:
+            if (
+                intake is not None
+            ):  # where the stream broke: what came whole is kept, so that every attempt gets further
+                sorter.submit(_keep_rest, contents, intake)
+            sorter.shutdown(wait=False)
+
+    async def CreateDatasetVersion(
+        self, request: messages.CreateDatasetVersionRequest, context: Any
+    ) -> messages.DatasetVersion:
+        """Makes a dataset version."""
+        new = NewVersion(
+            DatasetName.parse(request.dataset),
+            request.list_digest,
+            ExampleSpec.parse(request.spec),
+            tuple(request.class_names),
+            request.append,
+        )
+        return _message(await asyncio.to_thread(self._datasets.create_version, new, request.request_id))
+
+    async def GetDatasetVersion(
+        self, request: messages.GetDatasetVersionRequest, context: Any
+    ) -> messages.DatasetVersion:
+        """Reads a dataset version."""
+        name = (
+            DatasetVersionName.parse(request.name) if "/versions/" in request.name else DatasetName.parse(request.name)
+        )
+        return _message(await asyncio.to_thread(self._datasets.get, name))
+
+    async def ListDatasets(self, request: messages.ListDatasetsRequest, context: Any) -> messages.ListDatasetsResponse:
+        """Lists datasets."""
+        records, token = await asyncio.to_thread(self._datasets.list_datasets, request.page_size, request.page_token)
+        return messages.ListDatasetsResponse(datasets=map(_message, records), next_page_token=token)
+
+    async def DeleteDataset(
+        self, request: messages.DeleteDatasetRequest, context: Any
+    ) -> messages.DeleteDatasetResponse:
+        """Deletes a dataset."""
+        await asyncio.to_thread(self._datasets.delete, DatasetName.parse(request.name))
+        return messages.DeleteDatasetResponse()
+
+
+def _keep_rest(contents: Contents, intake: Intake) -> None:
+    contents.keep(intake.rest())
+
+
+async def _answers(batch: Batch, kept: asyncio.Future[None]) -> list[messages.PushExamplesResponse]:
+    """Returns what a batch is answered with once it is durable, in messages that fit."""
+    await kept
+    if not batch.answers:
+        return []
+    packed = np.concatenate(batch.answers).tobytes()
+    refused = [messages.RefusedExample(index=index, reason=reason) for index, reason in sorted(batch.refused.items())]
+    answers = []
+    for start in range(0, len(packed), ANSWER_BYTES):
+        stop = batch.first + (start + ANSWER_BYTES) // DIGEST_BYTES
+        within = [example for example in refused if example.index < stop]
+        refused = refused[len(within) :]
+        answers.append(messages.PushExamplesResponse(digests=packed[start : start + ANSWER_BYTES], refused=within))
+    return answers
+
+
+def _message(record: DatasetVersionRecord) -> messages.DatasetVersion:
+    created = Timestamp()
+    created.FromDatetime(record.created)
+    return messages.DatasetVersion(
+        name=str(record.name),
+        digest=record.digest,
+        spec=str(record.spec),
+        example_count=record.example_count,
+        class_names=record.class_names,
+        class_counts=record.class_counts,
+        size_bytes=record.size_bytes,
+        create_time=created,
+    )
