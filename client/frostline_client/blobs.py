@@ -47,7 +47,10 @@ class Blobs:
         patience, is_new = Patience(), source.size_bytes <= MESSAGE_BYTES  # not worth asking about
         while True:
             try:
-                state = QueryUploadResponse() if is_new else self._stub.QueryUpload(QueryUploadRequest(digest=digest))
+                state = QueryUploadResponse()
+                if not is_new:
+                    state = self._stub.QueryUpload(QueryUploadRequest(digest=digest))
+                    patience.progressed()
                 if not state.complete:
                     self._stub.UploadBlob(_upload(source, digest, state.committed_size_bytes, progress))
                 return digest

@@ -37,8 +37,8 @@ class Patience:
         """
         now = time.monotonic()
         self._failing_since = self._failing_since or now
-        never_there = isinstance(error, NoServerError) and not self._has_answered
-        if never_there or now - self._failing_since > self._seconds:
+        self._has_answered = self._has_answered or not isinstance(error, NoServerError)
+        if not self._has_answered or now - self._failing_since > self._seconds:
             raise error
         time.sleep(self._wait_seconds)
         self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
