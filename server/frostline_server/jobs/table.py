@@ -63,20 +63,6 @@ class Jobs:
         with reading(self._engine) as connection:
             return job_from_row(_row(connection, name))
 
-    def list(self, page_size: int = 0, page_token: str = "") -> tuple[list[Job], str]:
-        """Returns a page of jobs, the newest first, and the next page's token. Raises InvalidError as `read_page`."""
-        with reading(self._engine) as connection:
-            rows, token = read_page(
-                connection,
-                select(jobs),
-                jobs.c.id,
-                of="jobs",
-                page_size=page_size,
-                page_token=page_token,
-                newest_first=True,
-            )
-        return [job_from_row(row) for row in rows], token
-
     def events(self, name: JobName, after: int = 0, limit: int = EVENTS_AT_ONCE) -> list[JobEvent]:
         """Returns the first events after sequence number `after`.
 
@@ -121,6 +107,20 @@ class Jobs:
                 raise FailedPreconditionError(f"{name} is {row.state}: only a FAILED or CANCELLED job can be resumed")
             move(connection, row.id, StateChanged(State.PENDING), ended=None, crash_count=0)
             return job_from_row(_row(connection, name))
+
+    def list(self, page_size: int = 0, page_token: str = "") -> tuple[list[Job], str]:
+        """Returns a page of jobs, the newest first, and the next page's token. Raises InvalidError as `read_page`."""
+        with reading(self._engine) as connection:
+            rows, token = read_page(
+                connection,
+                select(jobs),
+                jobs.c.id,
+                of="jobs",
+                page_size=page_size,
+                page_token=page_token,
+                newest_first=True,
+            )
+        return [job_from_row(row) for row in rows], token
 
 
 def _row(connection: Connection, name: JobName) -> Row[Any]:

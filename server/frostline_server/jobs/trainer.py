@@ -43,7 +43,7 @@ class Trainer:
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._stop_job = threading.Event()
-        self._job: Job | None = None
+        self._to_cancel = ""
 
     def run(self) -> None:
         """Warms up, says so, and works. What cannot be written down ends the process: another one goes on."""
@@ -52,6 +52,7 @@ class Trainer:
         self._channel.send(Frame({"ready": True}))
         while not self._stopping.is_set():
             self._woken.clear()
+            self._to_cancel = ""
             job = self._leases.claim(self._owner, LEASE_SECONDS)
             if job is None:
                 self._woken.wait(POLL_SECONDS)
@@ -75,7 +76,7 @@ class Trainer:
                         self._programs,
                         reporter.tell,
                         checkpoint,
-                        lambda: self._stop_job.is_set() or reporter.lost.is_set(),
+                        lambda: self._is_cancelled(job) or reporter.lost.is_set(),
                         str(job.name),
                     )
                 finally:
@@ -95,14 +96,14 @@ class Trainer:
             checkpoint.discard()
             log.info("a job ended", job=str(job.name))
 
+    def _is_cancelled(self, job: Job) -> bool:
+        return self._stop_job.is_set() or self._stopping.is_set() or self._to_cancel == job.name.job
+
     @contextlib.contextmanager
     def _held(self, job: Job) -> Iterator[None]:
         """Keeps the lease while the job runs."""
         done = threading.Event()
         self._stop_job.clear()
-        self._job = job
-        if self._stopping.is_set():
-            self._stop_job.set()
 
         def beat() -> None:
             while not done.wait(HEARTBEAT_SECONDS):
@@ -118,19 +119,16 @@ class Trainer:
         try:
             yield
         finally:
-            self._job = None
             done.set()
             heart.join()
 
     def _listen(self) -> None:
         while (frame := self._channel.receive()) is not None and "stop" not in frame.header:
-            job = self._job
             if "wake" in frame.header:
                 self._woken.set()
-            elif job is not None and frame.header["cancel"] == job.name.job:
-                self._stop_job.set()
+            else:
+                self._to_cancel = frame.header["cancel"]
         self._stopping.set()
-        self._stop_job.set()
         self._woken.set()
 
     def _news(self, job: Job) -> None:

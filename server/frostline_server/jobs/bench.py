@@ -1,0 +1,78 @@
+"""The workbench's work, done in the child: networks in, out and run, recipes checked."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from frostline_server.jobs.channel import ChildChannel, Frame
+from frostline_server.jobs.predictor import Predictor
+from frostline_server.jobs.warming import warm_up
+from frostline_server.training.check import check_recipe
+from frostline_server.training.recipe import Recipe
+from frostline_server.training.zoo import ZooAccess
+from frostline_zoo.errors import InvalidError, ZooError
+from frostline_zoo.manifest import Manifest
+from frostline_zoo.networks.build import build
+from frostline_zoo.networks.export import export_keras
+from frostline_zoo.networks.importer import import_network
+
+log = structlog.get_logger()
+
+
+class Bench:
+    """Answers calls, one after the other, until the server is gone."""
+
+    def __init__(self, channel: ChildChannel, zoo: ZooAccess) -> None:
+        self._channel = channel
+        self._zoo = zoo
+        self._predictor = Predictor(zoo.blobs)
+        self._calls: dict[str, Callable[..., Frame]] = {
+            "import": self._import,
+            "export": self._export,
+            "predict": self._predictor.predict,
+            "check": self._check,
+        }
+
+    def run(self) -> None:
+        """Warms up, says so, and answers."""
+        warm_up()
+        self._channel.send(Frame({"ready": True}))
+        while (frame := self._channel.receive()) is not None and "stop" not in frame.header:
+            arguments = dict(frame.header)
+            call, number = arguments.pop("call"), arguments.pop("number")
+            answer = self._answer(self._calls[call], frame.payload, arguments)
+            self._channel.send(Frame({**answer.header, "number": number}, answer.payload))
+
+    def _answer(self, call: Callable[..., Frame], payload: bytes, arguments: dict[str, Any]) -> Frame:
+        try:
+            return call(payload, **arguments)
+        except ZooError as refusal:
+            kind = type(refusal).__name__
+            error = {"kind": kind, "message": refusal.message, "reason": refusal.reason, "metadata": refusal.metadata}
+            return Frame({"error": error})
+        except Exception:
+            incident = secrets.token_hex(4)
+            log.exception("the workbench failed", call=call.__name__, incident=incident)
+            return Frame({"error": {"id": incident}})
+
+    def _import(self, _: bytes, path: str, format: str, preprocessing: dict[str, Any]) -> Frame:
+        imported = import_network(Path(path), format, preprocessing)
+        new = self._zoo.blobs.missing(imported.blobs)
+        for content in imported.blobs.values():
+            self._zoo.blobs.put(content)
+        return Frame({"notes": list(imported.notes), "new_blob_count": len(new)}, imported.manifest.encode())
+
+    def _export(self, manifest: bytes, format: str, destination: str) -> Frame:
+        if format != "keras":
+            raise InvalidError(f"format {format[:40]!r} cannot be written: use keras", reason="UNKNOWN_FORMAT")
+        export_keras(build(Manifest.decode(manifest), self._zoo.blobs.get), Path(destination))
+        return Frame({})
+
+    def _check(self, _: bytes, recipe: str) -> Frame:
+        check_recipe(Recipe.parse(recipe), self._zoo)
+        return Frame({})

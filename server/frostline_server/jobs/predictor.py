@@ -1,0 +1,91 @@
+"""Predictions: rows in, a network's or a layer's output out. The last few networks stay built."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from frostline_server.engine import compiled_forward, forward_batch_size
+from frostline_server.jobs.channel import Frame
+from frostline_zoo.blobs.store import BlobStore
+from frostline_zoo.errors import InvalidError, NotFoundError
+from frostline_zoo.examples.dataset import as_inputs
+from frostline_zoo.examples.spec import ExampleSpec
+from frostline_zoo.manifest import Manifest, TensorRef
+from frostline_zoo.networks.build import build
+from frostline_zoo.preprocessing import Preprocessing
+
+Array = npt.NDArray[Any]
+
+_KEPT = 4
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A network, compiled: `forward` takes `batch_size` rows of `shape` and `dtype`."""
+
+    preprocessing: Preprocessing
+    shape: tuple[int | None, ...]
+    dtype: str
+    batch_size: int
+    forward: Callable[[list[Array]], list[Array]]
+
+
+class Predictor:
+    """Runs networks in inference mode."""
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self._blobs = blobs
+        self._kept: OrderedDict[tuple[str, str], _Ready] = OrderedDict()
+
+    def predict(self, data: bytes, version: str, layer: str, dtype: str, row_shape: list[int]) -> Frame:
+        """Answers `Workbench.predict`, where the errors are listed."""
+        rows = _rows(data, dtype, row_shape)
+        ready = self._ready(version, layer)
+        inputs = as_inputs(rows, ready.shape, ready.dtype, ready.preprocessing)
+        parts = []
+        for start in range(0, len(inputs), ready.batch_size):
+            part = inputs[start : start + ready.batch_size]
+            padding = np.repeat(part[-1:], ready.batch_size - len(part), axis=0)
+            parts.append(ready.forward([np.concatenate([part, padding])])[0][: len(part)])
+        output = np.ascontiguousarray(np.concatenate(parts))
+        return Frame({"dtype": output.dtype.name, "row_shape": list(output.shape[1:])}, output.tobytes())
+
+    def _ready(self, version: str, layer: str) -> _Ready:
+        ready = self._kept.pop((version, layer), None) or self._build(version, layer)
+        self._kept[version, layer] = ready
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return ready
+
+    def _build(self, version: str, layer: str) -> _Ready:
+        manifest = Manifest.decode(self._blobs.get(version))
+        if len(manifest.inputs) != 1:
+            names = ", ".join(entry.name for entry in manifest.inputs)
+            raise InvalidError(f"the network has several inputs ({names}): predict takes networks with one")
+        if layer and manifest.layer(layer) is None:
+            raise NotFoundError(f"the network has no layer {layer[:80]!r}: see what it has with models layers")
+        network = build(manifest, self._blobs.get)
+        output = network.tensors[TensorRef(layer) if layer else manifest.outputs[0]]
+        model = keras.Model(network.model.inputs, output)
+        entry = manifest.inputs[0]
+        return _Ready(
+            manifest.preprocessing, entry.shape, entry.dtype, forward_batch_size(model), compiled_forward(model)
+        )
+
+
+def _rows(data: bytes, dtype: str, row_shape: list[int]) -> Array:
+    spec = ExampleSpec.parse(f"array {dtype} {','.join(map(str, row_shape or [1]))}")
+    if not data or len(data) % spec.content_bytes:
+        raise InvalidError(f"{len(data)} bytes are not whole rows of {spec.content_bytes} bytes: send whole rows")
+    rows = np.frombuffer(data, spec.numpy_dtype).reshape(-1, *spec.shape)
+    if rows.dtype.kind == "f" and np.isnan(rows).any():
+        place = int(np.flatnonzero(np.isnan(rows).reshape(len(rows), -1).any(axis=1))[0])
+        raise InvalidError(f"row {place} holds NaN: remove it or fill it in")
+    return rows
