@@ -65,16 +65,14 @@ def counting(what: str, unit: str) -> Iterator[Progress]:
         with _lines(what, f" {unit}") as progress:
             yield progress
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 
-    with _bar(
-        what,
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeRemainingColumn(),
-    ) as progress:
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> str:
+            return f"{unit}, {task.finished_speed or task.speed or 0:,.0f}/s"
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()
+    with _bar(what, *columns) as progress:
         yield progress
 
 
