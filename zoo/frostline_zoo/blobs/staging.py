@@ -125,6 +125,12 @@ class Upload:
                 self._staged.discard()
                 raise
 
+    def discard(self) -> None:
+        """Throws away what has arrived, unless another writer has taken it over."""
+        with self._lock:
+            if not self._ended:
+                self._staged.discard()
+
     def end(self) -> None:
         """Lets go of the file."""
         with self._lock:

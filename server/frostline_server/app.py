@@ -1,0 +1,73 @@
+"""The gRPC server: its options, health, reflection, and how it starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from frostline_server.services.errors import ErrorInterceptor
+from frostline_server.wiring import Wiring
+
+OPTIONS = [
+    ("grpc.max_receive_message_length", 4 << 20),
+    ("grpc.max_concurrent_streams", 100),
+    ("grpc.so_reuseport", 0),  # otherwise a second server takes half of the calls, without a word
+    # Clients ask whether the server is still there every 30 seconds, also while they watch a quiet job.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+]
+
+log = structlog.get_logger()
+
+
+class PortTakenError(Exception):
+    """Somebody else listens there."""
+
+
+async def serve(wiring: Wiring, announce: Callable[[str], None]) -> None:
+    """Serves until SIGTERM or SIGINT. Calls `announce` with HOST:PORT once it answers.
+
+    Raises:
+        PortTakenError: the address cannot be listened on.
+    """
+    settings = wiring.settings
+    server = grpc.aio.server(
+        interceptors=[ErrorInterceptor()], options=OPTIONS, maximum_concurrent_rpcs=settings.concurrent_calls
+    )
+    for service in wiring.services:
+        service.add(service.servicer, server)
+    names = [service.name for service in wiring.services]
+    servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    try:
+        port = server.add_insecure_port(settings.listen)
+    except RuntimeError as error:
+        raise PortTakenError(settings.listen) from error
+
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+    await server.start()
+    await wiring.start()
+    for name in ["", *names]:
+        await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+    address = f"{settings.listen.rpartition(':')[0]}:{port}"
+    log.info("serving", address=address, data=str(settings.data))
+    announce(address)
+
+    await asked.wait()
+    log.info("stopping", grace_seconds=settings.grace_seconds)
+    await servicer.enter_graceful_shutdown()
+    wiring.stopping.set()
+    await asyncio.gather(server.stop(settings.grace_seconds), wiring.stop())
+    log.info("stopped")

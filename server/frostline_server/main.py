@@ -1,0 +1,101 @@
+"""The command `frostline-server`."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import structlog
+from pydantic import ValidationError
+
+from frostline_server.app import PortTakenError, serve
+from frostline_server.settings import Settings
+from frostline_server.wiring import build
+from frostline_zoo.files import make_folder
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--data", metavar="DIR", help="The folder that holds everything; made where missing.  [default: data]")
+@click.option("--listen", metavar="HOST:PORT", help="Where to listen; port 0: any.  [default: 127.0.0.1:8470]")
+@click.option("--insecure", is_flag=True, default=None, help="Listen beyond this machine, unencrypted and open to all.")
+@click.option("--workers/--no-workers", default=None, help="Train, import, export and predict.  [default: --workers]")
+@click.version_option(package_name="frostline-server", prog_name="frostline-server")
+def main(**options: Any) -> None:
+    """Run a Frostline server: a zoo of networks, and the jobs that reuse them.
+
+    Once it answers, it prints one line with its address; its log goes to standard error. SIGTERM stops it: calls under
+    way have ten seconds to end, and jobs go on where they were when a server starts on the same folder again.
+
+    \b
+    frostline-server                              a zoo in ./data, on 127.0.0.1:8470
+    frostline-server --data /srv/zoo --listen 127.0.0.1:0
+    frostline --help                              what to do with it
+
+    Every option can be set in the environment too, as in FROSTLINE_DATA=/srv/zoo or FROSTLINE_INSECURE=true.
+    """
+    try:
+        settings = Settings(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        _refuse(_explained(error))
+    _log_to_stderr()
+    data = settings.data.resolve()
+    try:
+        make_folder(data)
+        lock = _lock(data)
+    except OSError:
+        _refuse(f"{settings.data} cannot be written: choose another folder with --data")
+    with os.fdopen(lock):
+        try:
+            asyncio.run(_run(settings, data))
+        except PortTakenError:
+            _refuse(f"{settings.listen} cannot be listened on: something else does, or it is not this machine's")
+
+
+async def _run(settings: Settings, data: Path) -> None:
+    wiring = await asyncio.to_thread(build, settings, data)
+    await serve(wiring, lambda address: print(f"Frostline listens on {address}, data in {settings.data}", flush=True))
+
+
+def _lock(data: Path) -> int:
+    """Keeps other servers off the folder for as long as this process lives, however it ends."""
+    lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _refuse(f"another server uses {data}: stop it, or choose another folder with --data")
+    return lock
+
+
+def _explained(error: ValidationError) -> str:
+    first = error.errors()[0]
+    setting = f"--{first['loc'][0]}: ".replace("_", "-") if first["loc"] else ""
+    return setting + first["msg"].removeprefix("Value error, ")
+
+
+def _refuse(line: str) -> NoReturn:
+    print(f"frostline-server: {line}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _log_to_stderr() -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=False) if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+if __name__ == "__main__":
+    main()
