@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frostline.v1 import blob_service_pb2_grpc, model_service_pb2_grpc
+from frostline.v1 import blob_service_pb2_grpc, dataset_service_pb2_grpc, model_service_pb2_grpc
 from frostline_server.jobs.workbench import Workbench
 from frostline_server.services.blobs import BlobService
+from frostline_server.services.datasets import DatasetService
 from frostline_server.services.imports import Imports
 from frostline_server.services.models import ModelService
 from frostline_server.settings import Settings
 from frostline_zoo.blobs.local import LocalBlobStore
 from frostline_zoo.blobs.staging import Staging
 from frostline_zoo.catalogue.database import connect, migrate
+from frostline_zoo.catalogue.datasets import Datasets
 from frostline_zoo.catalogue.models import Models
 from frostline_zoo.catalogue.requests import forget_old
 from frostline_zoo.catalogue.tags import Tags
@@ -80,6 +82,11 @@ def build(settings: Settings, data: Path) -> Wiring:
             "frostline.v1.ModelService",
             ModelService(models, tags, blobs, imports, workbench),
             model_service_pb2_grpc.add_ModelServiceServicer_to_server,
+        ),
+        Service(
+            "frostline.v1.DatasetService",
+            DatasetService(Datasets(engine, blobs)),
+            dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server,
         ),
     ]
     return Wiring(settings, services, workbench, stopping)

@@ -6,7 +6,9 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from frostline.v1 import dataset_service_pb2 as datasets_pb
 from frostline.v1 import model_service_pb2 as pb
+from frostline_zoo.catalogue.datasets import DatasetVersionRecord
 from frostline_zoo.catalogue.models import ModelRecord, VersionRecord
 from frostline_zoo.catalogue.tags import TagRecord
 
@@ -49,3 +51,17 @@ def version_to_proto(record: VersionRecord) -> pb.Version:
 def tag_to_proto(record: TagRecord) -> pb.Tag:
     """Returns a tag as a message."""
     return pb.Tag(name=str(record.name), version=str(record.version), etag=record.etag)
+
+
+def dataset_version_to_proto(record: DatasetVersionRecord) -> datasets_pb.DatasetVersion:
+    """Returns a dataset version as a message."""
+    return datasets_pb.DatasetVersion(
+        name=str(record.name),
+        digest=record.digest,
+        spec=str(record.spec),
+        example_count=record.example_count,
+        class_names=record.class_names,
+        class_counts=record.class_counts,
+        size_bytes=record.size_bytes,
+        create_time=timestamp(record.created),
+    )

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from frostline.v1 import dataset_service_pb2 as messages
 from frostline.v1.dataset_service_pb2_grpc import DatasetServiceServicer
-from frostline_zoo.catalogue.datasets import Datasets, DatasetVersionRecord, NewVersion
+from frostline_server.services.conversion import dataset_version_to_proto
+from frostline_zoo.catalogue.datasets import Datasets, NewVersion
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.examples.contents import Contents
 from frostline_zoo.examples.intake import Batch, Intake
@@ -82,7 +82,7 @@ class DatasetService(DatasetServiceServicer):
             tuple(request.class_names),
             request.append,
         )
-        return _message(await asyncio.to_thread(self._datasets.create_version, new, request.request_id))
+        return dataset_version_to_proto(await asyncio.to_thread(self._datasets.create_version, new, request.request_id))
 
     async def GetDatasetVersion(
         self, request: messages.GetDatasetVersionRequest, context: Any
@@ -91,12 +91,12 @@ class DatasetService(DatasetServiceServicer):
         name = (
             DatasetVersionName.parse(request.name) if "/versions/" in request.name else DatasetName.parse(request.name)
         )
-        return _message(await asyncio.to_thread(self._datasets.get, name))
+        return dataset_version_to_proto(await asyncio.to_thread(self._datasets.get, name))
 
     async def ListDatasets(self, request: messages.ListDatasetsRequest, context: Any) -> messages.ListDatasetsResponse:
         """Lists datasets."""
         records, token = await asyncio.to_thread(self._datasets.list_datasets, request.page_size, request.page_token)
-        return messages.ListDatasetsResponse(datasets=map(_message, records), next_page_token=token)
+        return messages.ListDatasetsResponse(datasets=map(dataset_version_to_proto, records), next_page_token=token)
 
     async def DeleteDataset(
         self, request: messages.DeleteDatasetRequest, context: Any
@@ -124,18 +124,3 @@ async def _answers(batch: Batch, kept: asyncio.Future[None]) -> list[messages.Pu
         refused = refused[len(within) :]
         answers.append(messages.PushExamplesResponse(digests=packed[start : start + ANSWER_BYTES], refused=within))
     return answers
-
-
-def _message(record: DatasetVersionRecord) -> messages.DatasetVersion:
-    created = Timestamp()
-    created.FromDatetime(record.created)
-    return messages.DatasetVersion(
-        name=str(record.name),
-        digest=record.digest,
-        spec=str(record.spec),
-        example_count=record.example_count,
-        class_names=record.class_names,
-        class_counts=record.class_counts,
-        size_bytes=record.size_bytes,
-        create_time=created,
-    )

@@ -22,7 +22,7 @@ from frostline_zoo.errors import InvalidError
 from frostline_zoo.examples import images
 from frostline_zoo.examples.index import ExampleIndex
 from frostline_zoo.examples.shards import SHARD_BYTES, Rows, shard_pieces
-from frostline_zoo.examples.spec import Digests, ExampleSpec, contents_digests, rows_digests
+from frostline_zoo.examples.spec import DIGEST_BYTES, Digests, ExampleSpec, contents_digests, rows_digests
 
 MAX_REMEMBERED = 1_000_000
 """How many digests a stream remembers, so that no content goes into two of the shards that are just being written."""
@@ -45,7 +45,7 @@ class Batch:
     answers: list[Digests] = field(default_factory=list)
     refused: dict[int, str] = field(default_factory=dict)
     new: list[Digests] = field(default_factory=list)
-    contents: list[Buffer] = field(default_factory=list)
+    contents: list[bytes] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     size_bytes: int = 0
 
@@ -104,50 +104,47 @@ class Intake:
             )
         refused = _unfit(self._spec, data)
         digests = rows_digests(self._spec, data)
-        new = self._new(digests, refused)
+        new = self._new(digests, self._index.missing(digests), refused)
         if len(new) == len(digests):
-            self._keep(digests, [data], [])
+            self._keep(digests, data, [])
         elif len(new):
-            rows = np.frombuffer(data, np.uint8).reshape(-1, size)[new]
-            self._keep(digests[new], [rows.tobytes()], [])
+            self._keep(digests[new], np.frombuffer(data, np.uint8).reshape(-1, size)[new].tobytes(), [])
         return digests, refused
 
     def _images(self, data: bytes, sizes: Sequence[int]) -> tuple[Digests, dict[int, str]]:
         if sum(sizes) != len(data):
-            raise InvalidError(
-                f"a message of {len(data)} bytes says that its images have {sum(sizes)}: give each its size"
-            )
+            message = f"a message of {len(data)} bytes says that its images have {sum(sizes)}"
+            raise InvalidError(f"{message}: give each its size")
         files = [data[start:stop] for start, stop in pairwise(accumulate(sizes, initial=0))]
         digests = contents_digests(self._spec, files)
-        known = np.ones(len(files), bool)
-        known[self._index.missing(digests)] = False
-        reasons = [""] * len(files)
-        unknown = np.flatnonzero(~known).tolist()
-        for place, reason in zip(unknown, _THREADS.map(images.refusal, [files[i] for i in unknown]), strict=True):
-            reasons[place] = reason
-        refused = {place: reason for place, reason in enumerate(reasons) if reason}
-        new = self._new(digests, refused).tolist()
-        if new:
-            contents = files if len(new) == len(files) else [files[place] for place in new]
-            self._keep(digests[new], [b"".join(contents)], [sizes[place] for place in new])
+        missing = self._index.missing(digests)
+        reasons = _THREADS.map(images.refusal, [files[place] for place in missing])
+        refused = {int(place): reason for place, reason in zip(missing, reasons, strict=True) if reason}
+        new = self._new(digests, missing, refused)
+        if len(new) == len(digests):
+            self._keep(digests, data, sizes)
+        elif len(new):
+            self._keep(digests[new], b"".join(files[place] for place in new), [sizes[place] for place in new])
         return digests, refused
 
-    def _new(self, digests: Digests, refused: dict[int, str]) -> Rows:
-        """Returns the places of examples that neither the zoo nor this stream has."""
+    def _new(self, digests: Digests, missing: Rows, refused: dict[int, str]) -> Rows:
+        """Returns those of the missing examples that are not refused, and that this stream has not brought before."""
+        names: list[bytes] = digests.view(f"V{DIGEST_BYTES}")[missing, 0].tolist()
+        if not refused and len(set(names)) == len(names) and self._seen.isdisjoint(names):  # as a rule
+            self._seen.update(names)
+            return missing
         new = []
-        packed = digests.tobytes()
-        for place in self._index.missing(digests).tolist():
-            digest = packed[32 * place : 32 * place + 32]
-            if digest not in self._seen and place not in refused:
-                self._seen.add(digest)
+        for place, name in zip(missing.tolist(), names, strict=True):
+            if name not in self._seen and place not in refused:
+                self._seen.add(name)
                 new.append(place)
         return np.array(new, np.int64)
 
-    def _keep(self, digests: Digests, contents: list[Buffer], sizes: list[int]) -> None:
+    def _keep(self, digests: Digests, data: bytes, sizes: Sequence[int]) -> None:
         self._batch.new.append(digests)
-        self._batch.contents += contents
+        self._batch.contents.append(data)
         self._batch.sizes += sizes
-        self._batch.size_bytes += sum(len(memoryview(content)) for content in contents)
+        self._batch.size_bytes += len(data)
 
 
 def _unfit(spec: ExampleSpec, data: bytes) -> dict[int, str]:
