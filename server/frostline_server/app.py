@@ -68,6 +68,5 @@ async def serve(wiring: Wiring, announce: Callable[[str], None]) -> None:
     await asked.wait()
     log.info("stopping", grace_seconds=settings.grace_seconds)
     await servicer.enter_graceful_shutdown()
-    wiring.stopping.set()
     await asyncio.gather(server.stop(settings.grace_seconds), wiring.stop())
     log.info("stopped")

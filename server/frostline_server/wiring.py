@@ -9,13 +9,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frostline.v1 import blob_service_pb2_grpc, dataset_service_pb2_grpc, model_service_pb2_grpc
+from frostline.v1 import (
+    blob_service_pb2_grpc,
+    dataset_service_pb2_grpc,
+    feature_service_pb2_grpc,
+    job_service_pb2_grpc,
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
+)
+from frostline_server.features.store import FeatureStore
+from frostline_server.jobs.bell import Bell
+from frostline_server.jobs.executor import LocalExecutor
+from frostline_server.jobs.leases import Leases
+from frostline_server.jobs.table import Jobs
 from frostline_server.jobs.workbench import Workbench
 from frostline_server.services.blobs import BlobService
 from frostline_server.services.datasets import DatasetService
+from frostline_server.services.features import FeatureService
 from frostline_server.services.imports import Imports
+from frostline_server.services.jobs import JobService
 from frostline_server.services.models import ModelService
+from frostline_server.services.predictions import PredictionService
 from frostline_server.settings import Settings
+from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.blobs.local import LocalBlobStore
 from frostline_zoo.blobs.staging import Staging
 from frostline_zoo.catalogue.database import connect, migrate
@@ -41,22 +57,27 @@ class Wiring:
     Attributes:
         services: what it answers.
         workbench: the process for what needs Keras and has a caller waiting.
-        stopping: set when the server was asked to stop; streams without an end then end with UNAVAILABLE.
+        executor: where jobs run.
+        bell: rung when something happens to a job; closed when the server was asked to stop.
     """
 
     settings: Settings
     services: list[Service]
     workbench: Workbench
-    stopping: asyncio.Event
+    executor: LocalExecutor
+    bell: Bell
 
     async def start(self) -> None:
         """Starts the worker processes, in the background."""
         if self.settings.workers:
             self.workbench.start()
+            await self.executor.start()
 
     async def stop(self) -> None:
-        """Stops the worker processes; what they were at goes on with the next server."""
-        await self.workbench.stop(self.settings.grace_seconds)
+        """Ends streams without an end, and the worker processes; what these were at goes on with the next server."""
+        self.bell.close()
+        grace = self.settings.grace_seconds
+        await asyncio.gather(self.workbench.stop(grace), self.executor.stop(grace))
 
 
 def build(settings: Settings, data: Path) -> Wiring:
@@ -68,10 +89,11 @@ def build(settings: Settings, data: Path) -> Wiring:
     blobs = LocalBlobStore(data)
     staging = Staging(blobs)
     staging.clean()
-    models, tags = Models(engine, blobs), Tags(engine)
+    models, tags, datasets = Models(engine, blobs), Tags(engine), Datasets(engine, blobs)
+    bell = Bell()
     workbench = Workbench(_worker("workbench", data))
+    executor = LocalExecutor(_worker("trainer", data), Leases(engine, models), bell)
     imports = Imports(engine, blobs, models, workbench, settings.largest_import_bytes)
-    stopping = asyncio.Event()
     services = [
         Service(
             "frostline.v1.BlobService",
@@ -85,12 +107,43 @@ def build(settings: Settings, data: Path) -> Wiring:
         ),
         Service(
             "frostline.v1.DatasetService",
-            DatasetService(Datasets(engine, blobs)),
+            DatasetService(datasets),
             dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server,
         ),
+        Service(
+            "frostline.v1.JobService",
+            JobService(Jobs(engine), executor, workbench, bell),
+            job_service_pb2_grpc.add_JobServiceServicer_to_server,
+        ),
+        Service(
+            "frostline.v1.FeatureService",
+            FeatureService(_features(data), models, blobs),
+            feature_service_pb2_grpc.add_FeatureServiceServicer_to_server,
+        ),
+        Service(
+            "frostline.v1.PredictionService",
+            PredictionService(models, workbench),
+            prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server,
+        ),
     ]
-    return Wiring(settings, services, workbench, stopping)
+    return Wiring(settings, services, workbench, executor, bell)
+
+
+def open_zoo(data: Path) -> ZooAccess:
+    """Opens the data folder in a worker process. The server has brought its tables to the newest form."""
+    engine = connect(data / "frostline.db")
+    blobs = LocalBlobStore(data)
+    return ZooAccess(engine, blobs, Models(engine, blobs), Datasets(engine, blobs), _features(data))
+
+
+def open_leases(zoo: ZooAccess) -> Leases:
+    """Gives a worker process its access to the jobs."""
+    return Leases(zoo.engine, zoo.models)
+
+
+def _features(data: Path) -> FeatureStore:
+    return FeatureStore(data / "features")
 
 
 def _worker(kind: str, data: Path) -> list[str]:
-    return [sys.executable, "-m", "frostline_server.jobs.worker", kind, "--data", str(data)]
+    return [sys.executable, "-m", "frostline_server.worker", kind, "--data", str(data)]

@@ -71,8 +71,10 @@ class Child:
         """Sends a frame to the process, once there is one.
 
         Raises:
-            UnavailableError: the process died meanwhile, or the server is stopping.
+            UnavailableError: the process died meanwhile, the server is stopping, or it runs no workers.
         """
+        if self._running is None:
+            raise UnavailableError("this server runs no workers: start it with --workers", reason="NO_WORKERS")
         if not self._stopping:
             await self._connected.wait()
         if self._stopping or self._channel is None:

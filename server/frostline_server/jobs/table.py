@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, insert, select
 
+from frostline_server.jobs.history import stages_from
 from frostline_server.jobs.records import Job, JobEvent, State, StateChanged, event_from_row, job_from_row
 from frostline_server.jobs.transitions import append, move
+from frostline_server.training.events import StageResult
 from frostline_server.training.recipe import Recipe
 from frostline_zoo.catalogue.database import now, reading
 from frostline_zoo.catalogue.pages import read_page
@@ -54,26 +56,30 @@ class Jobs:
             name = answered(connection, _CREATE, request_id, digest_of(text.encode()))
             return job_from_row(_row(connection, JobName(name.decode()))) if name else None
 
-    def get(self, name: JobName) -> Job:
-        """Returns one job.
+    def news(self, name: JobName, after: int, limit: int = EVENTS_AT_ONCE) -> tuple[Job, list[JobEvent]]:
+        """Returns one job and the first of its events after sequence number `after`, read at the same moment.
 
         Raises:
             NotFoundError: there is no such job.
         """
         with reading(self._engine) as connection:
-            return job_from_row(_row(connection, name))
+            row = _row(connection, name)
+            query = select(job_events).where(job_events.c.job_id == row.id, job_events.c.sequence > after)
+            events = connection.execute(query.order_by(job_events.c.sequence).limit(limit)).all()
+        return job_from_row(row), [event_from_row(event) for event in events]
 
-    def events(self, name: JobName, after: int = 0, limit: int = EVENTS_AT_ONCE) -> list[JobEvent]:
-        """Returns the first events after sequence number `after`.
+    def history(self, name: JobName) -> tuple[Job, list[StageResult]]:
+        """Returns one job, and what its stages have come to so far.
 
         Raises:
             NotFoundError: there is no such job.
         """
         with reading(self._engine) as connection:
-            job_id = _row(connection, name).id
-            query = select(job_events).where(job_events.c.job_id == job_id, job_events.c.sequence > after)
-            rows = connection.execute(query.order_by(job_events.c.sequence).limit(limit)).all()
-        return [event_from_row(row) for row in rows]
+            row = _row(connection, name)
+            if row.state == State.SUCCEEDED:
+                return (job := job_from_row(row)), job.stages
+            query = select(job_events).where(job_events.c.job_id == row.id).order_by(job_events.c.sequence)
+            return job_from_row(row), stages_from(map(event_from_row, connection.execute(query)))
 
     def cancel(self, name: JobName) -> Job:
         """Asks a job to stop: a pending one has then ended, a running one ends when its worker has stopped.
@@ -108,7 +114,7 @@ class Jobs:
             move(connection, row.id, StateChanged(State.PENDING), ended=None, crash_count=0)
             return job_from_row(_row(connection, name))
 
-    def list(self, page_size: int = 0, page_token: str = "") -> tuple[list[Job], str]:
+    def list_jobs(self, page_size: int = 0, page_token: str = "") -> tuple[list[Job], str]:
         """Returns a page of jobs, the newest first, and the next page's token. Raises InvalidError as `read_page`."""
         with reading(self._engine) as connection:
             rows, token = read_page(
