@@ -48,7 +48,9 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 15_000),
     # gRPC waits up to two minutes before it tries a dead address again; a restarted server is back in seconds.
+    ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.min_reconnect_backoff_ms", 5_000),  # how long one attempt may take
     ("grpc.primary_user_agent", "frostline-client"),
 ]
 
