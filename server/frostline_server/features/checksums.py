@@ -22,7 +22,8 @@ Words = npt.NDArray[np.uint64]
 
 def row_checksums(words: Words) -> Words:
     """Returns the checksum of every row of `words`: (n, m) -> (n,)."""
-    return np.einsum("ij,j->i", words, _weights(words.shape[1]))
+    sums: Words = np.einsum("ij,j->i", words, _weights(words.shape[1]))
+    return sums
 
 
 def as_words(rows: npt.NDArray[Any]) -> Words:
@@ -40,7 +41,7 @@ def as_words(rows: npt.NDArray[Any]) -> Words:
 def from_words(words: Words, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """Returns what `as_words` was given, as rows of `shape` and `dtype`."""
     row_bytes = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=int))
-    flat = words.view(np.uint8).reshape(len(words), -1)[:, :row_bytes]
+    flat = words.view(np.uint8).reshape(len(words), words.shape[1] * 8)[:, :row_bytes]
     return np.ascontiguousarray(flat).view(dtype).reshape(len(words), *shape)
 
 

@@ -60,8 +60,8 @@ def fill(
         digests: (n, 32), the examples' digests.
         read_inputs: places among the examples (k,) -> the network's input for them (k, *shape).
         store: where rows are kept; None computes all of them and keeps none.
-        on_progress: called with rows done, and how many of them the trunk computed; may raise to stop. Rows computed until then are
-            kept.
+        on_progress: called with rows done, and how many of them the trunk computed; may raise to stop, and what was
+            computed until then is kept.
     """
     count = len(digests)
     features = [np.empty((count, *shape), dtype) for _, shape, dtype in trunk.tensors]

@@ -78,4 +78,5 @@ def write_segment(folder: Path, sequence: int, trunk: str, keys: Words, rows: Wo
 
 def _checksums(trunk: str, keys: Words, rows: Words) -> Words:
     name = np.frombuffer(bytes.fromhex(trunk.removeprefix("sha256:")), np.uint64)[None, :]
-    return row_checksums(rows) + row_checksums(keys) * np.uint64(3) + row_checksums(name) * np.uint64(5)
+    sums: Words = row_checksums(rows) + row_checksums(keys) * np.uint64(3) + row_checksums(name) * np.uint64(5)
+    return sums

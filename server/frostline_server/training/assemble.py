@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from frostline_server.training.recipe import Named, Recipe
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.examples.spec import ExampleSpec
 from frostline_zoo.graph import subgraph
-from frostline_zoo.manifest import Manifest
+from frostline_zoo.manifest import Manifest, TensorRef
 from frostline_zoo.networks.build import Network, build
 from frostline_zoo.networks.describe import describe
 
@@ -43,36 +44,47 @@ def assemble(recipe: Recipe, base: Manifest | None, spec: ExampleSpec, read_blob
     Raises:
         InvalidError: a layer is unknown or does not fit on the one below; the message names it.
     """
+    reused: tuple[str, ...] = ()
     if base is None:
-        tensor = keras.Input(_input_shape(spec), name="input")
-        inputs, reused, preprocessing = [tensor], (), recipe.preprocessing
+        start = keras.Input(_input_shape(spec), name="input")
+        inputs, tensors, layers = [start], {TensorRef("input"): start}, {}
+        tensor, preprocessing = start, recipe.preprocessing
     else:
         kept = subgraph(base, recipe.reuse) if recipe.reuse or recipe.head else base
         if len(kept.outputs) != 1:
             raise InvalidError("the base has several outputs: name the layer that the head goes on in reuse.through")
-        model = build(kept, read_blob).model
-        inputs, tensor, preprocessing = model.inputs, model.outputs[0], base.preprocessing
-        reused = tuple(dict.fromkeys(output.layer for output in kept.outputs))
-        if len(inputs) != 1:
+        if len(kept.inputs) != 1:
             raise InvalidError("the base has several inputs: datasets hold examples of one")
+        below = build(kept, read_blob)
+        inputs, tensors, layers = below.model.inputs, below.tensors, below.layers
+        reused = (kept.outputs[0].layer,)
+        tensor, preprocessing = below.model.outputs[0], base.preprocessing
     # Seeded here, so that the head's weights depend on the recipe alone, not on how much was built before it.
     keras.utils.set_random_seed(recipe.seed)
-    taken = {layer.name for layer in (keras.Model(inputs, tensor).layers if base else [])} | {"input"}
     for part in recipe.head:
-        tensor = _put_on(tensor, part, taken)
-    model = keras.Model(inputs, tensor)
-    layers = {layer.name: layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)}
-    return Assembled(Network(describe(model, preprocessing).manifest, model, layers), reused)
+        layer = _make_layer(part, {*layers, inputs[0].name})
+        tensor = _called(layer, tensor, part)
+        layers[layer.name] = layer
+        tensors[TensorRef(layer.name)] = tensor
+    model = keras.Model(inputs[0], tensor)
+    manifest = describe(model, preprocessing).manifest
+    return Assembled(Network(manifest, model, layers, tensors), reused)
 
 
-def _put_on(tensor: Any, part: Named, taken: set[str]) -> Any:
-    layer = make("layer", Named(part.name, {"name": _free_name(part, taken), **part.arguments}, part.path))
+def _make_layer(part: Named, taken: Collection[str]) -> Any:
+    plain = snake_case(part.name)
+    names = itertools.chain([plain], (f"{plain}_{number}" for number in itertools.count(1)))
+    free = next(name for name in names if name not in taken)
+    layer = make("layer", Named(part.name, {"name": free, **part.arguments}, part.path))
     if layer.name in taken:
         raise InvalidError(f"recipe: {part.path} is named {layer.name!r}, as another layer is: give it another name")
-    taken.add(layer.name)
+    return layer
+
+
+def _called(layer: Any, tensor: Any, part: Named) -> Any:
     try:
         return layer(tensor)
-    except Exception as error:
+    except Exception as error:  # Keras raises whatever its layers happen to
         shape = ", ".join("any" if side is None else str(side) for side in tensor.shape[1:])
         raise InvalidError(
             f"recipe: {part.path}: {part.name} does not fit on a tensor of shape ({shape}): "
@@ -81,16 +93,8 @@ def _put_on(tensor: Any, part: Named, taken: set[str]) -> Any:
         ) from error
 
 
-def _free_name(part: Named, taken: set[str]) -> str:
-    plain = snake_case(part.name)
-    name, number = plain, 1
-    while name in taken:
-        name, number = f"{plain}_{number}", number + 1
-    return name
-
-
 def _input_shape(spec: ExampleSpec) -> tuple[int, ...]:
-    if spec.kind == "image":
+    if spec.is_image:
         raise InvalidError(
             "without a base the input's size is not known: use a base, or push the images as an array of one size"
         )

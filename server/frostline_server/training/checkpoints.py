@@ -111,7 +111,7 @@ class RunState:
 
 
 def _series(arrays: dict[str, Array], prefix: str) -> list[Array]:
-    found = []
+    found: list[Array] = []
     while f"{prefix}/{len(found)}" in arrays:
         found.append(arrays[f"{prefix}/{len(found)}"])
     return found

@@ -19,7 +19,7 @@ import keras
 
 from frostline_server.training.recipe import Named
 from frostline_zoo.errors import InvalidError
-from frostline_zoo.networks.allowed import ALLOWED_LAYERS
+from frostline_zoo.networks.allowed import LAYERS
 
 _MODULES: dict[str, tuple[ModuleType, type]] = {
     "optimizer": (keras.optimizers, keras.optimizers.Optimizer),
@@ -34,7 +34,7 @@ _ALIASES = {
     "loss": {"mse": "MeanSquaredError", "mae": "MeanAbsoluteError", "msle": "MeanSquaredLogarithmicError"},
     "metric": {"mse": "MeanSquaredError", "mae": "MeanAbsoluteError"},
 }
-_ARGUMENT_KINDS = ("learning rate schedule", "initializer", "regularizer", "constraint")
+_ARGUMENT_KINDS = ("initializer", "regularizer", "constraint", "learning rate schedule")
 _NOT_FOR_RECIPES = {"self", "kwargs", "args", "dtype", "fn", "function", "layer", "backward_layer", "weights"}
 
 
@@ -42,14 +42,10 @@ _NOT_FOR_RECIPES = {"self", "kwargs", "args", "dtype", "fn", "function", "layer"
 def names_of(kind: str) -> dict[str, type]:
     """Returns the classes of one kind, "layer" or a key above, by name."""
     if kind == "layer":
-        return dict(ALLOWED_LAYERS)
+        return dict(LAYERS)
     module, base = _MODULES[kind]
     found = {name: value for name, value in vars(module).items() if inspect.isclass(value) and issubclass(value, base)}
-    return {
-        name: value
-        for name, value in found.items()
-        if value is not base and name not in ("Wrapper", "LossScaleOptimizer")
-    }
+    return {name: value for name, value in found.items() if value is not base and name != "LossScaleOptimizer"}
 
 
 def make(kind: str, named: Named, **defaults: Any) -> Any:
@@ -64,9 +60,7 @@ def make(kind: str, named: Named, **defaults: Any) -> Any:
     snake = {snake_case(choice): choice for choice in choices}
     name = name if name in choices else snake.get(name, name)
     if name not in choices:
-        raise InvalidError(
-            f"{place}: {named.name!r} is not a {kind} that recipes can use: {', '.join(sorted(choices))}"
-        )
+        raise InvalidError(f"{place}: {named.name!r} is not a {kind} known here: use {', '.join(sorted(choices))}")
     arguments = {key: _argument(value, f"{named.path}.{name}.{key}") for key, value in named.arguments.items()}
     known = _arguments_of(choices[name])
     for key in arguments:
@@ -88,9 +82,7 @@ def _argument(value: Any, path: str) -> Any:
         for kind in _ARGUMENT_KINDS:
             if name in names_of(kind) or name in map(snake_case, names_of(kind)):
                 return make(kind, Named(name, value[name] or {}, path))
-        raise InvalidError(
-            f"recipe: {path}: {name!r} is not the name of an initializer, regularizer, constraint or schedule"
-        )
+        raise InvalidError(f"recipe: {path}: {name!r} is not an {', '.join(_ARGUMENT_KINDS)}")
     if isinstance(value, list):
         return tuple(_argument(item, path) for item in value)
     return value

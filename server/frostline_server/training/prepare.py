@@ -90,7 +90,7 @@ def _parts(
     count = round(len(examples) * recipe.data.fraction)
     if not 0 < count < len(examples):
         raise InvalidError(
-            f"a validation fraction of {recipe.data.fraction} of {len(examples)} examples leaves no examples on one side: "
+            f"a validation fraction of {recipe.data.fraction} of {len(examples)} examples leaves none on one side: "
             "choose another fraction"
         )
     held_out, kept = np.sort(shuffled[:count]), np.sort(shuffled[count:])

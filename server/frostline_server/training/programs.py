@@ -32,9 +32,10 @@ class Programs:
 
         The program's own head is the one that trains; `values_of` and `set_values` carry values over.
         """
+        graph = {key: value for key, value in head.get_config().items() if key != "name"}
         key = json.dumps(
             [
-                head.get_config(),
+                graph,
                 stage.optimizer.to_json(),
                 objective.loss.to_json(),
                 [metric.to_json() for metric in objective.metrics],

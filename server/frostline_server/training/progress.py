@@ -69,4 +69,4 @@ class Progress:
 
     def should_stop(self) -> bool:
         """Whether patience has run out."""
-        return self.early_stopping is not None and self.waited >= self.early_stopping.patience > -1 and self.waited > 0
+        return self.early_stopping is not None and self.waited >= max(self.early_stopping.patience, 1)

@@ -205,8 +205,8 @@ def _check_origin(place: Place, fields: dict[str, Place]) -> None:
         return
     if "reuse" in fields:
         fields["reuse"].refuse("name the base whose layers are reused, or leave it out")
-    if not place.required(fields, "head").value:
-        fields["head"].refuse("without a base it holds the whole network")
+    if not fields.get("head", Place([])).value:
+        raise InvalidError("recipe: head is missing: without a base it holds the whole network", reason="BAD_RECIPE")
     for stage in fields["stages"].items("") if "stages" in fields else []:
         if stage.value.get("freeze") not in (None, "none"):
             Place(stage.value["freeze"], f"{stage.path}.freeze").refuse("without a base there is nothing to freeze")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from frostline_server.training.stage import FrozenTrunk, split_at, train_epochs
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.graph import Cut
 from frostline_zoo.manifest import Manifest
-from frostline_zoo.networks.build import Network
 from frostline_zoo.networks.describe import describe
 
 Array = npt.NDArray[Any]
@@ -115,7 +114,7 @@ class _Run:
         stage, state = self._recipe.stages[number], self._state
         # Described anew: an earlier stage may have changed layers that this one freezes.
         manifest = describe(self._network.model, self._network.manifest.preprocessing).manifest
-        trunk, head = split_at(Network(manifest, self._network.model, self._network.layers), cut)
+        trunk, head = split_at(replace(self._network, manifest=manifest), cut)
         program = self._programs.epoch_of(head, stage, self._prepared.objective)
         progress = state.resume(stage.early_stopping, program.variables)
         trainable = sum(int(np.prod(variable.shape)) for variable in head.trainable_variables)
@@ -139,11 +138,12 @@ class _Run:
             result.train_seconds += seconds
             result.epochs_run, result.history = progress.epochs_run, progress.history
             self._tell(EpochEnded(number, progress.epochs_run - 1, metrics, seconds))
-            if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+            cancelled = self._is_cancelled()
+            if cancelled or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
                 state.note_epoch(result, progress, program.variables)
                 self._checkpoint.save(state.arrays())
                 saved_at = time.monotonic()
-            if self._is_cancelled():
+            if cancelled:
                 raise Cancelled
 
         seed = (self._recipe.seed, number)

@@ -1,0 +1,137 @@
+"""The feature store: what was appended is read back bit for bit, and what was changed on disk is never read."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from frostline_server.features.checksums import as_words, from_words, row_checksums
+from frostline_server.features.segment import feature_keys
+from frostline_server.features.store import FeatureStore, TrunkRows
+
+TRUNK = "sha256:" + "a1" * 32
+OTHER = "sha256:" + "b2" * 32
+RNG = np.random.default_rng(0)
+
+
+def keys(count: int, seed: int = 1) -> np.ndarray:
+    return feature_keys(np.random.default_rng(seed).integers(0, 256, (count, 32), dtype=np.uint8))
+
+
+def filled(root: Path, count: int = 50, shape: tuple[int, ...] = (3, 5)) -> tuple[np.ndarray, np.ndarray]:
+    rows = RNG.standard_normal((count, *shape)).astype(np.float32)
+    trunk = FeatureStore(root).open(TRUNK, shape, "float32")
+    for start in range(0, count, 20):
+        trunk.append(keys(count)[start : start + 20], rows[start : start + 20])
+    return keys(count), rows
+
+
+def read(trunk: TrunkRows, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    out = np.full((len(wanted), *trunk.shape), np.nan, trunk.dtype)
+    return trunk.read(wanted, out), out
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((3, 5), "float32"), ((), "float32"), ((7,), "float16"), ((2, 2), "float64")]
+)
+def test_rows_come_back_bit_for_bit_in_any_order(tmp_path: Path, shape: tuple[int, ...], dtype: str) -> None:
+    rows = RNG.standard_normal((30, *shape)).astype(dtype)
+    FeatureStore(tmp_path).open(TRUNK, shape, dtype).append(keys(30), rows)
+    order = RNG.permutation(30)
+    present, out = read(FeatureStore(tmp_path).open(TRUNK, shape, dtype), keys(30)[order])
+    assert present.all()
+    assert out.tobytes() == rows[order].tobytes()
+
+
+def test_rows_of_other_examples_trunks_and_views_are_not_there(tmp_path: Path) -> None:
+    stored, _ = filled(tmp_path)
+    store = FeatureStore(tmp_path)
+    assert not read(store.open(TRUNK, (3, 5), "float32"), keys(50, seed=2))[0].any()
+    assert not read(store.open(OTHER, (3, 5), "float32"), stored)[0].any()
+    another_view = stored.copy()
+    another_view[:, 4] = 1
+    assert not read(store.open(TRUNK, (3, 5), "float32"), another_view)[0].any()
+
+
+def test_a_hundred_random_injuries_never_change_a_row_that_is_read(tmp_path: Path) -> None:
+    stored, rows = filled(tmp_path)
+    whole = {path: path.read_bytes() for path in tmp_path.rglob("*.safetensors")}
+    chance = random.Random(0)
+    lost = 0
+    for _ in range(100):
+        for path, content in whole.items():
+            path.write_bytes(content)
+        injure(chance, list(whole))
+        present, out = read(FeatureStore(tmp_path).open(TRUNK, (3, 5), "float32"), stored)
+        assert (out[present] == rows[present]).all()
+        lost += not present.all()
+    assert lost == 100  # every injury hit something, so every one was seen
+
+
+def injure(chance: random.Random, paths: list[Path]) -> None:
+    path = chance.choice(paths)
+    content = bytearray(path.read_bytes())
+    body = 8 + int.from_bytes(content[:8], "little")
+    kind = chance.randrange(4)
+    if kind == 0:  # one bit
+        content[chance.randrange(body, len(content))] ^= 1 << chance.randrange(8)
+        path.write_bytes(content)
+    elif kind == 1:  # cut short
+        path.write_bytes(content[: chance.randrange(len(content))])
+    elif kind == 2:
+        path.unlink()
+    else:  # two rows swapped: each is what was once stored, under the other's key
+        place = bytes(content).index(as_words(np.frombuffer(bytes(content[-60:]), np.float32)[None]).tobytes()[:56])
+        content[place : place + 56], content[place - 64 : place - 8] = (
+            content[place - 64 : place - 8],
+            content[place : place + 56],
+        )
+        path.write_bytes(content)
+
+
+def test_a_row_that_is_computed_again_replaces_the_injured_one(tmp_path: Path) -> None:
+    stored, rows = filled(tmp_path)
+    path = sorted(tmp_path.rglob("*.safetensors"))[0]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 255
+    path.write_bytes(content)
+    trunk = FeatureStore(tmp_path).open(TRUNK, (3, 5), "float32")
+    missing = ~read(trunk, stored)[0]
+    assert missing.sum() == 1
+    trunk.append(stored[missing], rows[missing])
+    assert read(FeatureStore(tmp_path).open(TRUNK, (3, 5), "float32"), stored)[0].all()
+
+
+def test_another_trunks_segment_in_the_folder_is_not_read(tmp_path: Path) -> None:
+    stored, rows = filled(tmp_path)
+    FeatureStore(tmp_path).open(OTHER, (3, 5), "float32").append(stored, rows)
+    for path in (tmp_path / TRUNK[7:]).glob("*.safetensors"):
+        path.rename(tmp_path / OTHER[7:] / f"9{path.name[1:]}")
+    trunk = FeatureStore(tmp_path).open(OTHER, (3, 5), "float32")
+    assert not read(trunk, stored)[0].any()
+
+
+def test_trunks_are_listed_with_rows_and_bytes(tmp_path: Path) -> None:
+    filled(tmp_path)
+    (info,) = FeatureStore(tmp_path).trunks()
+    assert (info.digest, info.row_count, info.shape, info.dtype) == (TRUNK, 50, (3, 5), "float32")
+    assert info.size_bytes == sum(path.stat().st_size for path in tmp_path.rglob("*.safetensors"))
+
+
+def test_the_checksum_sees_every_single_changed_word() -> None:
+    words = RNG.integers(0, 2**63, (1, 40), dtype=np.uint64)
+    before = row_checksums(words)[0]
+    for place in range(40):
+        for bit in range(64):
+            changed = words.copy()
+            changed[0, place] ^= np.uint64(1 << bit)
+            assert row_checksums(changed)[0] != before
+
+
+def test_words_hold_rows_of_any_size() -> None:
+    for shape, dtype in [((), "u1"), ((3,), "u1"), ((5,), "f2"), ((2, 3), "f4"), ((0,), "f4")]:
+        rows = RNG.integers(0, 100, (4, *shape)).astype(dtype)
+        assert (from_words(as_words(rows), shape, dtype) == rows).all()

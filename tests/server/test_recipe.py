@@ -1,0 +1,84 @@
+"""Recipes: read as they are meant, refused where they are not, with the key and what is allowed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from frostline_server.training.recipe import Recipe
+from frostline_zoo.errors import InvalidError
+
+MINIMAL = {"name": "five-to-nine", "base": "mnist", "data": {"train": "digits"}}
+
+
+def parse(**changes: Any) -> Recipe:
+    return Recipe.parse(json.dumps({**MINIMAL, **changes}))
+
+
+def test_what_a_recipe_leaves_out_has_its_default() -> None:
+    recipe = parse()
+    assert recipe.cached
+    assert len(recipe.stages) == 1
+    assert recipe.stages[0].freeze is None
+    assert recipe.stages[0].optimizer.name == "Adam"
+
+
+def test_the_design_recipe_is_read_in_full() -> None:
+    recipe = parse(
+        reuse={"through": "h5"},
+        head=[{"Dense": {"units": 5, "activation": "softmax"}}],
+        data={"train": "digits", "validation": {"fraction": 0.2, "seed": 7}},
+        seed=42,
+        stages=[
+            {
+                "freeze": {"through": "h5"},
+                "optimizer": {"Adam": {"learning_rate": 0.01}},
+                "batch_size": 20,
+                "epochs": 1000,
+                "early_stopping": {"patience": 20, "restore_best": True},
+            },
+            {"freeze": {"through": ["h2", "h3"]}, "epochs": 20},
+            {"freeze": "none"},
+        ],
+        cache={"views": 1},
+    )
+    assert (recipe.data.fraction, recipe.data.seed) == (0.2, 7)
+    assert [stage.freeze for stage in recipe.stages] == [("h5",), ("h2", "h3"), ()]
+    assert recipe.stages[0].early_stopping is not None
+    assert recipe.stages[0].early_stopping.patience == 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stagez": 1}, "stagez is unknown: use name, base, reuse"),
+        ({"stages": [{"optimzer": "Adam"}]}, r"stages\[0\].optimzer is unknown: use freeze, optimizer, batch_size"),
+        ({"stages": [{"freeze": "all"}]}, r'stages\[0\].freeze is "all": write none, or'),
+        ({"stages": []}, "write a list of at least one stage"),
+        ({"stages": [{"batch_size": 0}]}, r"stages\[0\].batch_size is 0: write an integer from 1"),
+        ({"stages": [{"epochs": True}]}, r"stages\[0\].epochs is true: write an integer"),
+        ({"data": {}}, "data.train is missing"),
+        (
+            {"data": {"train": "d", "validation": {"fraction": 2}}},
+            "data.validation.fraction is 2: write a number between",
+        ),
+        ({"cache": {"views": 2}}, "cache.views is 2: write 1"),
+        ({"head": [{"Dense": {}, "Flatten": {}}]}, r"head\[0\] .*: write a Keras name"),
+        ({"name": "Not A Name"}, "cannot name a model: use 1 to 63 of a-z"),
+        ({"base": "a@b@c"}, "write NAME, NAME:TAG or NAME@VERSION"),
+        ({"base": None}, "head is missing: without a base"),
+        ({"preprocessing": {"scale": 2}}, "leave it out: the base brings its own"),
+        ({"seed": -1}, "seed is -1: write an integer"),
+    ],
+)
+def test_a_malformed_recipe_is_refused_by_the_key(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidError, match=message):
+        Recipe.parse(json.dumps({key: value for key, value in {**MINIMAL, **changes}.items() if value is not None}))
+
+
+def test_text_that_is_no_json_object_is_refused() -> None:
+    for text in ("", "{", "[1]", "[" * 100_000):
+        with pytest.raises(InvalidError):
+            Recipe.parse(text)
