@@ -126,7 +126,7 @@ def subgraph(manifest: Manifest, through: str | None = None) -> Manifest:
         InvalidError: the network has no such layer, it has several outputs, or nothing is left.
     """
     if through is not None:
-        outputs = (_single_output(manifest, known_layer(manifest, through)),)
+        outputs: tuple[TensorRef, ...] = (_single_output(manifest, known_layer(manifest, through)),)
     else:
         layers = {layer.name: layer for layer in manifest.layers}
         found: dict[TensorRef, None] = {}
@@ -190,7 +190,8 @@ def cut_through(manifest: Manifest, layer_names: Collection[str]) -> Cut:
                 "one that makes it",
                 reason="NOT_A_CUT",
             )
-    place = {entry.name: at for at, entry in enumerate([*manifest.inputs, *manifest.layers])}
+    names = [entry.name for entry in manifest.inputs] + [layer.name for layer in manifest.layers]
+    place = {name: at for at, name in enumerate(names)}
     return Cut(frozenset(frozen), tuple(sorted(crossing, key=lambda ref: (place[ref.layer], ref.call, ref.output))))
 
 

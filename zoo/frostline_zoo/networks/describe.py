@@ -7,11 +7,13 @@ layers with two calls. What cannot be kept is refused, never dropped.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
+from keras.src.models.functional import Functional  # the class of functional models; it has no public name
 
 from frostline_zoo.digests import digest_of
 from frostline_zoo.errors import InvalidError
@@ -21,7 +23,7 @@ from frostline_zoo.manifest import Call, Input, Layer, Manifest, TensorRef
 from frostline_zoo.networks.allowed import LAYERS, checked_config, unsafe
 from frostline_zoo.networks.weights import named_weights, parameters_of
 from frostline_zoo.preprocessing import Preprocessing
-from frostline_zoo.tensors import encode_tensors
+from frostline_zoo.tensors import Array, encode_tensors
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
 
@@ -37,8 +39,17 @@ class Description:
 _AS_IS = Preprocessing()
 
 
+def _current_value(variable: Any) -> Array:
+    value: Array = keras.ops.convert_to_numpy(variable)
+    return value
+
+
 def describe(
-    model: Any, preprocessing: Preprocessing = _AS_IS, parent: str | None = None, job: str | None = None
+    model: Any,
+    preprocessing: Preprocessing = _AS_IS,
+    parent: str | None = None,
+    job: str | None = None,
+    value_of: Callable[[Any], Array] = _current_value,
 ) -> Description:
     """Returns a Keras model as a manifest and blobs.
 
@@ -47,6 +58,7 @@ def describe(
         preprocessing: how an example becomes its input.
         parent: the digest of the version it was made from.
         job: `jobs/{job}` that made it.
+        value_of: gives a variable's value, for a network that was declared but never filled.
 
     Raises:
         InvalidError: the model is neither functional nor sequential, is not built, or holds what a manifest cannot: a
@@ -61,21 +73,21 @@ def describe(
     walk = _Walk()
     inputs, bound = [], {}
     for tensor in model.inputs:
-        name = walk.unique(_checked_name(tensor._keras_history.operation.name))
+        name = walk.unique(checked_name(tensor._keras_history.operation.name))
         if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
             raise InvalidError(f"input {name!r} is sparse or ragged: make it dense", reason="UNSUPPORTED_LAYER")
         inputs.append(Input(name, tuple(tensor.shape[1:]), keras.backend.standardize_dtype(tensor.dtype)))
         bound[id(tensor)] = TensorRef(name)
     outputs = tuple(walk.through(model, _Scope("", bound)))
     blobs: dict[str, bytes] = {}
-    layers = tuple(_described(seen, blobs) for seen in walk.layers.values())
+    layers = tuple(_described(seen, blobs, value_of) for seen in walk.layers.values())
     manifest = in_order(Manifest(tuple(inputs), layers, outputs, preprocessing, parent, job))
     kept = set(manifest.blobs())
     return Description(manifest, {digest: content for digest, content in blobs.items() if digest in kept})
 
 
 def _is_model(operation: Any) -> bool:
-    return type(operation) in (keras.Model, keras.Sequential) or type(operation).__name__ == "Functional"
+    return type(operation) in (Functional, keras.Sequential)
 
 
 @dataclass
@@ -85,7 +97,6 @@ class _Scope:
     prefix: str
     tensors: dict[int, TensorRef]
     trainable: bool = True
-    frozen_call: bool = False
 
 
 @dataclass
@@ -128,12 +139,10 @@ class _Walk:
             return self._nested(node, scope)
         if LAYERS.get(type(operation).__name__) is not type(operation):
             raise unsafe(name, type(operation).__name__)
-        if scope.frozen_call and "training" in operation._call_context_args:
-            kwargs["training"] = False
         plain = [_plain(argument, scope, name) for argument in args]
         call = Call(plain, {key: _plain(argument, scope, name) for key, argument in kwargs.items()})
         if id(operation) not in self.layers:
-            unique = self.unique(_checked_name(name))
+            unique = self.unique(checked_name(name))
             self.layers[id(operation)] = _Seen(unique, operation, scope.trainable and bool(operation.trainable))
         seen = self.layers[id(operation)]
         seen.calls.append(call)
@@ -147,14 +156,13 @@ class _Walk:
             len(outer.shape) == len(inner.shape) and outer.dtype == inner.dtype
             for outer, inner in zip(given, model.inputs, strict=True)
         )
-        if not same or set(kwargs) - {"training"}:
+        if not same or kwargs:
             text = (
                 f"the inner network {name!r} is called in a way that cannot be kept: call it on tensors of its input's"
             )
             raise InvalidError(f"{text} rank and dtype, without further arguments", reason="UNSUPPORTED_LAYER")
-        frozen_call = scope.frozen_call or kwargs.get("training") is False
         bound = {id(inner): scope.tensors[id(outer)] for outer, inner in zip(given, model.inputs, strict=True)}
-        inner_scope = _Scope(f"{name}.", bound, scope.trainable and bool(model.trainable), frozen_call)
+        inner_scope = _Scope(f"{name}.", bound, scope.trainable and bool(model.trainable))
         return self.through(model, inner_scope)
 
 
@@ -181,13 +189,14 @@ def _nodes_in_order(model: Any) -> list[Any]:
 
 
 def _arguments(node: Any) -> tuple[Any, dict[str, Any]]:
-    """Returns a call's arguments without the masks that Keras adds by itself, and will add again."""
+    """Returns a call's arguments without the masks and `training=False` that Keras adds itself, and will add again."""
     args, kwargs = node.arguments.args, node.arguments.kwargs
     masks = {id(getattr(each, "_keras_mask", None)) for each in keras.tree.flatten(args)} | {id(None)}
     return args, {
         key: value
         for key, value in kwargs.items()
-        if not key.endswith("mask") or not all(id(each) in masks for each in keras.tree.flatten(value))
+        if not (key.endswith("mask") and all(id(each) in masks for each in keras.tree.flatten(value)))
+        and not (key == "training" and not value)
     }
 
 
@@ -209,19 +218,20 @@ def _plain(value: Any, scope: _Scope, name: str) -> Any:
     raise InvalidError(text, reason="UNSUPPORTED_LAYER")
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
+    """Returns `name` where it can name a layer. Raises InvalidError."""
     if not _NAME.fullmatch(name) or ".." in name:
         raise InvalidError(f"{name[:80]!r} cannot name a layer: use letters, digits and . _ - :", reason="BAD_NAME")
     return name
 
 
-def _described(seen: _Seen, blobs: dict[str, bytes]) -> Layer:
+def _described(seen: _Seen, blobs: dict[str, bytes], value_of: Callable[[Any], Array]) -> Layer:
     class_name = type(seen.layer).__name__
     config = checked_config(class_name, _without_arrays(seen.layer.get_config()), seen.name)
     blob = None
     weights = named_weights(seen.layer)
     if weights:
-        content = encode_tensors({name: keras.ops.convert_to_numpy(value) for name, value in weights.items()})
+        content = encode_tensors({name: value_of(variable) for name, variable in weights.items()})
         blob = digest_of(content)
         blobs[blob] = content
     digest = layer_digest(class_name, config, blob)

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras.src.backend.common import global_state  # where Keras lists declared variables; it has no public name
 
-from frostline_zoo.errors import ExhaustedError
+from frostline_zoo.errors import ExhaustedError, InvalidError
 from frostline_zoo.manifest import Parameter
 from frostline_zoo.tensors import Array
 
@@ -88,3 +88,32 @@ def check_size(layers: Iterable[Any]) -> None:
         raise ExhaustedError(
             f"the network's weights take more than {limit} GiB: take a smaller one", reason="LIMIT_PARAMS"
         )
+
+
+class Values:
+    """Values for declared variables, from a file; each is checked against its variable as it is put."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[int, Array] = {}
+
+    def put(self, variable: Any, array: Array, layer: str) -> None:
+        """Notes a variable's value.
+
+        Raises:
+            InvalidError: the array is not of the variable's shape, or not numbers.
+        """
+        shape = tuple(variable.shape)
+        if array.shape != shape or array.dtype.kind not in "biufV":
+            text = f"layer {layer[:80]!r}: {variable.name} has the shape {shape}, the file's weights {array.shape}"
+            raise InvalidError(text, reason="BAD_WEIGHTS")
+        self._arrays[id(variable)] = array.astype(np.dtype(keras.backend.standardize_dtype(variable.dtype)), copy=False)
+
+    def of(self, variable: Any) -> Array:
+        """Returns a variable's value.
+
+        Raises:
+            InvalidError: the file had none.
+        """
+        if id(variable) not in self._arrays:
+            raise InvalidError(f"the file has no weights for {variable.path}", reason="BAD_WEIGHTS")
+        return self._arrays[id(variable)]
