@@ -28,11 +28,8 @@ class Contents:
 
     def locate(self, digests: Digests) -> Places:
         """Returns where the examples (n, 32) are stored."""
-        places = self._index.locate(digests)
-        if len(places.missing()):  # perhaps another process has stored them since
-            self._index.refresh()
-            places = self._index.locate(digests)
-        return places
+        self._index.refresh()
+        return self._index.locate(digests)
 
     def missing(self, digests: bytes) -> list[int]:
         """Returns which of the examples are not stored, counted from 0, ascending.
@@ -43,9 +40,8 @@ class Contents:
         if len(digests) % DIGEST_BYTES or len(digests) > MAX_DIGESTS_BYTES:
             message = f"{len(digests)} bytes are not digests: send 32 bytes each, at most 3 MiB in all"
             raise InvalidError(message, reason="BAD_DIGESTS")
-        self._index.refresh()
         packed = np.frombuffer(digests, np.uint8).reshape(-1, DIGEST_BYTES)
-        return [int(place) for place in self._index.locate(packed).missing()]
+        return [int(place) for place in self.locate(packed).missing()]
 
     def intake(self, spec: ExampleSpec) -> Intake:
         """Returns what sorts a stream of contents into batches, each to be kept with `keep`."""

@@ -79,6 +79,8 @@ class Intake:
         Raises:
             InvalidError: `data` does not hold whole examples.
         """
+        if not data and not sizes:
+            return None
         digests, refused = self._images(data, sizes) if self._spec.is_image else self._arrays(data, sizes)
         answers = digests.copy()
         answers[list(refused)] = 0
