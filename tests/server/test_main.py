@@ -1,0 +1,145 @@
+"""The command `frostline-server`: starting, refusing to start, and stopping."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from pydantic import ValidationError
+
+from frostline.v1 import blob_service_pb2 as pb
+from frostline.v1.blob_service_pb2_grpc import BlobServiceStub
+from frostline_server.embedded import StartError, address_of, serve, start
+from frostline_server.probe import is_serving
+from frostline_server.settings import Settings
+
+
+def run(*options: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command with options that it refuses."""
+    command = [sys.executable, "-m", "frostline_server.main", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_it_prints_one_line_once_it_answers(tmp_path: Path) -> None:
+    process = start(tmp_path, workers=False)
+    address = address_of(process, tmp_path)
+    assert is_serving(address)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+    assert process.stdout is not None
+    assert process.stdout.read() == ""
+    assert not is_serving(address)
+
+
+def test_health_and_reflection_know_every_service(bare_server: Any) -> None:
+    health = health_pb2_grpc.HealthStub(bare_server.channel)
+    ask = reflection_pb2.ServerReflectionRequest(list_services="")
+    reflect = reflection_pb2_grpc.ServerReflectionStub(bare_server.channel)
+    (answer,) = reflect.ServerReflectionInfo(iter([ask]))
+    names = {service.name for service in answer.list_services_response.service}
+    assert {"frostline.v1.ModelService", "frostline.v1.BlobService", "grpc.health.v1.Health"} <= names
+    for name in ["", *(name for name in names if name.startswith("frostline."))]:
+        assert health.Check(health_pb2.HealthCheckRequest(service=name)).status == 1
+    with pytest.raises(grpc.RpcError) as refusal:
+        health.Check(health_pb2.HealthCheckRequest(service="unheard.of"))
+    assert refusal.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_second_server_on_the_same_data_is_refused(bare_server: Any) -> None:
+    ended = run("--data", str(bare_server.data), "--listen", "127.0.0.1:0")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.count("\n") == 1
+    assert "another server uses" in ended.stderr
+
+
+def test_a_port_that_is_taken_is_refused(bare_server: Any, tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=f"{bare_server.address} cannot be listened on"):
+        serve(tmp_path, listen=bare_server.address, workers=False).__enter__()
+
+
+def test_it_listens_beyond_this_machine_only_when_told_to(tmp_path: Path) -> None:
+    ended = run("--data", str(tmp_path / "data"), "--listen", "0.0.0.0:0")
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert "--insecure" in ended.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("listen", ["[::]:0", "example.org:80", "192.168.0.1:8470"])
+def test_what_other_machines_reach_is_not_listened_on_by_accident(listen: str) -> None:
+    with pytest.raises(ValidationError, match="--insecure"):
+        Settings(listen=listen)
+    assert Settings(listen=listen, insecure=True).listen == listen
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "localhost:8470", "[::1]:8470", "127.8.9.1:8470"])
+def test_this_machine_may_be_listened_on(listen: str) -> None:
+    assert Settings(listen=listen).listen == listen
+
+
+@pytest.mark.parametrize("listen", ["8470", "127.0.0.1:", "127.0.0.1:70000", ""])
+def test_what_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, listen: str) -> None:
+    monkeypatch.setenv("FROSTLINE_LISTEN", listen)
+    with pytest.raises(ValidationError, match="HOST:PORT"):
+        Settings()
+
+
+def test_an_unknown_option_is_wrong_usage() -> None:
+    assert run("--folder", "x").returncode == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_an_idle_server_stays_small(tmp_path: Path) -> None:
+    process = start(tmp_path, workers=False)
+    try:
+        address_of(process, tmp_path)
+        resident_kib = int(Path(f"/proc/{process.pid}/status").read_text().split("VmRSS:")[1].split()[0])
+        assert resident_kib * 1024 < 150e6
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_call_under_way_may_end_while_the_server_stops(tmp_path: Path) -> None:
+    process = start(tmp_path, workers=False)
+    address, arrived, stopping = address_of(process, tmp_path), threading.Event(), threading.Event()
+    digest = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+    def upload() -> Iterator[pb.UploadBlobRequest]:
+        yield pb.UploadBlobRequest(digest=digest, size_bytes=3, data=b"a")
+        arrived.set()
+        stopping.wait(10)
+        yield pb.UploadBlobRequest(data=b"bc")
+
+    with grpc.insecure_channel(address) as channel:
+        call = BlobServiceStub(channel).UploadBlob.future(upload())
+        arrived.wait(10)
+        while not BlobServiceStub(channel).QueryUpload(pb.QueryUploadRequest(digest=digest)).committed_size_bytes:
+            pass
+        process.send_signal(signal.SIGTERM)
+        while is_serving(address):
+            pass
+        stopping.set()
+        assert call.result().committed_size_bytes == 3
+    assert process.wait(15) == 0
+
+
+def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
+    process = start(tmp_path, workers=False)
+    digest = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    with grpc.insecure_channel(address_of(process, tmp_path)) as channel:
+        first = pb.UploadBlobRequest(digest=digest, size_bytes=3, data=b"abc")
+        BlobServiceStub(channel).UploadBlob(iter([first]))
+    process.kill()
+    process.wait()
+    with serve(tmp_path, workers=False) as address, grpc.insecure_channel(address) as channel:
+        (answer,) = BlobServiceStub(channel).ReadBlob(pb.ReadBlobRequest(digest=digest))
+        assert answer.data == b"abc"
