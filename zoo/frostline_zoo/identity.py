@@ -37,7 +37,7 @@ _TRAINING_ONLY: dict[str, set[str]] = {
     "GRU": _RECURRENT,
     "SimpleRNN": _RECURRENT,
     "MultiHeadAttention": {"dropout"},
-    "GroupQueryAttention": {"dropout"},
+    "GroupedQueryAttention": {"dropout"},
     "Attention": {"dropout"},
     "AdditiveAttention": {"dropout"},
 }

@@ -45,7 +45,8 @@ _ACTIVATION_NAMES = """
 _DTYPE_NAMES = """
     bool uint8 int8 uint16 int16 uint32 int32 int64 float16 bfloat16 float32 float64 mixed_float16 mixed_bfloat16
 """
-LAYERS: dict[str, type[Any]] = {name: getattr(keras.layers, name) for name in _LAYER_NAMES.split()}
+_CLASSES = [getattr(keras.layers, name) for name in _LAYER_NAMES.split()]
+LAYERS: dict[str, type[Any]] = {cls.__name__: cls for cls in _CLASSES}
 ACTIVATIONS = frozenset(_ACTIVATION_NAMES.split())
 DTYPES = frozenset(_DTYPE_NAMES.split())
 _OBJECTS: dict[str, dict[str, type[Any]]] = {
@@ -55,6 +56,7 @@ _OBJECTS: dict[str, dict[str, type[Any]]] = {
 }
 _WRAPPERS = {"Bidirectional", "TimeDistributed"}
 _RECURRENT = {"LSTM", "GRU", "SimpleRNN"}
+_AUGMENTATIONS = {"RandomBrightness", "RandomContrast"}
 
 # Keys that say nothing about the layer here: its name and training switch stand in the manifest, not in the config.
 _DROPPED = {"name", "trainable", "build_config"}
@@ -67,6 +69,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "weights": (None,),
     "stateful": (False,),
     "autocast": (True,),
+    "rms_scaling": (False,),
 }
 _WORD = re.compile(r"[A-Za-z0-9_]{1,40}")
 _EQUATION = re.compile(r"[A-Za-z.]+,[A-Za-z.]+->[A-Za-z.]+")
@@ -107,7 +110,9 @@ def checked_config(class_name: str, config: Any, name: str) -> Config:
     if not isinstance(config, dict):
         raise InvalidError(f"layer {name!r}: its configuration is not an object", reason="BAD_CONFIG")
     allowed = set(inspect.signature(LAYERS[class_name].__init__).parameters) - {"self", "kwargs"}
-    allowed |= {"dtype", "activity_regularizer"} | ({"zero_output_for_mask"} if class_name in _RECURRENT else set())
+    allowed |= {"dtype", "activity_regularizer"}
+    allowed |= {"zero_output_for_mask"} if class_name in _RECURRENT else set()
+    allowed |= {"data_format"} if class_name in _AUGMENTATIONS else set()
     checked = {}
     for key, value in config.items():
         if key in _DROPPED:
@@ -116,6 +121,8 @@ def checked_config(class_name: str, config: Any, name: str) -> Config:
             if value not in _NEUTRAL[key]:
                 text = f"layer {name!r}: {key} is not supported: save the network without it"
                 raise InvalidError(text, reason="UNSUPPORTED_LAYER")
+            continue
+        if key == "seed" and key not in allowed:  # some classes write one that they do not take
             continue
         if key not in allowed:
             raise InvalidError(f"layer {name!r}: {class_name} has no {key!r}", reason="BAD_CONFIG")

@@ -26,6 +26,7 @@ class Network:
     Attributes:
         manifest: what it was built from.
         model: the network as a functional Keras model: one input (batch, ...) or a list, to one output or a list.
+            Call it with `training` given: Keras's augmentation layers take its absence for True.
         layers: its layers, by the manifest's names.
         tensors: its symbolic tensors, by the manifest's references.
     """

@@ -6,6 +6,7 @@ layers with two calls. What cannot be kept is refused, never dropped.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -132,7 +133,7 @@ class _Walk:
     def _call(self, node: Any, scope: _Scope) -> list[TensorRef]:
         operation, (args, kwargs) = node.operation, _arguments(node)
         name = scope.prefix + operation.name
-        if kwargs.get("training"):
+        if "training" in kwargs:
             text = f"layer {name!r} is called with training=True, so its output is not one function of its input"
             raise InvalidError(f"{text}: call it without", reason="UNSUPPORTED_LAYER")
         if _is_model(operation):
@@ -196,8 +197,13 @@ def _arguments(node: Any) -> tuple[Any, dict[str, Any]]:
         key: value
         for key, value in kwargs.items()
         if not (key.endswith("mask") and all(id(each) in masks for each in keras.tree.flatten(value)))
-        and not (key == "training" and not value)
+        and not (key == "training" and (not value or value == _training_default(node.operation)))
     }
+
+
+def _training_default(operation: Any) -> Any:
+    parameter = inspect.signature(operation.call).parameters.get("training")
+    return parameter.default if parameter is not None else None
 
 
 def _maker(tensor: Any) -> Any:

@@ -17,7 +17,6 @@ import h5py
 import numpy as np
 
 from frostline_zoo.errors import ExhaustedError, InvalidError
-from frostline_zoo.tensors import Array
 
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 60
@@ -75,7 +74,7 @@ def _check(group: h5py.Group, path: set[int], count: list[int], depth: int) -> N
 def _check_array(dataset: h5py.Dataset, name: str) -> None:
     if dataset.external or dataset.is_virtual:
         raise InvalidError(f"the HDF5 file keeps {name[:80]!r} in another file", reason="EXTERNAL_REFERENCE")
-    if dataset.dtype.kind not in "biufS" and dataset.dtype.name != "bfloat16":
+    if dataset.dtype.kind not in "biufS" and not is_bfloat16(dataset):
         raise bad(f"{name[:80]!r} holds something other than numbers")
     if dataset.shape is None or len(dataset.shape) > MAX_RANK:
         raise bad(f"{name[:80]!r} is not an array of at most {MAX_RANK} dimensions")
@@ -86,6 +85,12 @@ def _check_array(dataset: h5py.Dataset, name: str) -> None:
     if size_bytes > MAX_ARRAY_BYTES or size_bytes > _SMALL + MAX_EXPANSION * dataset.id.get_storage_size():
         text = f"the HDF5 file declares {size_bytes:,} bytes for {name[:80]!r}, far more than it holds"
         raise ExhaustedError(text, reason="LIMIT_INFLATE")
+
+
+def is_bfloat16(dataset: h5py.Dataset) -> bool:
+    """Whether an array is bfloat16 as Keras writes it: HDF5 has no such type, so it is two bytes and an attribute."""
+    opaque = dataset.dtype.kind == "V" and dataset.dtype.names is None and dataset.dtype.itemsize == 2
+    return opaque and text_attribute(dataset, "dtype") == "bfloat16"
 
 
 def text_attribute(group: Any, name: str) -> str | None:
@@ -112,10 +117,9 @@ def names_attribute(group: Any, name: str) -> list[str]:
     return [each.decode() if isinstance(each, bytes) else str(each) for each in listed]
 
 
-def array_at(group: Any, path: str) -> Array:
-    """Returns the numbers at `path` below a group."""
+def array_at(group: Any, path: str) -> h5py.Dataset:
+    """Returns the array of numbers at `path` below a group, not read yet."""
     found = group.get(path)
     if not isinstance(found, h5py.Dataset) or found.dtype.kind == "S":
         raise bad(f"it has no weights {path[:80]!r}")
-    value: Array = found[()]
-    return np.asarray(value)
+    return found

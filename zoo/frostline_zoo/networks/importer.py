@@ -16,6 +16,8 @@ FORMATS = {"keras": read_keras_file, "keras_h5": read_keras_h5}
 _MAGIC = {b"PK\x03\x04": "keras", b"\x89HDF\r\n\x1a\n": "keras_h5"}
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _AS_IS = Preprocessing()
+# What a file that is not as its format says makes Python raise, where no reader foresaw it.
+_STUMBLES = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, AssertionError)
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,12 @@ def import_network(path: Path, format: str = "auto", preprocessing: Preprocessin
         text = f"the file is not {format} but {found}: leave the format out, or name that one"
         raise InvalidError(text, reason="UNKNOWN_FORMAT")
     notes: list[str] = []
-    part, values = FORMATS[found](path, notes)
-    _check_channels(part.layer, preprocessing)
-    described = describe(part.layer, preprocessing, value_of=values.of)
+    try:
+        part, values = FORMATS[found](path, notes)
+        _check_channels(part.layer, preprocessing)
+        described = describe(part.layer, preprocessing, value_of=values.of)
+    except _STUMBLES as error:
+        raise InvalidError("the file's network does not hold together: save it again", reason="BAD_CONFIG") from error
     return Imported(described.manifest, described.blobs, notes)
 
 

@@ -38,19 +38,16 @@ def read_keras_file(path: Path, notes: list[str]) -> tuple[Part, Values]:
     """
     with opened_archive(path) as archive:
         config = parsed(archive.read("config.json", MAX_BYTES))
-        metadata = (
-            parsed(archive.read("metadata.json", _MAX_METADATA_BYTES)) if "metadata.json" in archive.names else {}
-        )
-        version = str(metadata.get("keras_version", "3.")) if isinstance(metadata, dict) else "3."
-        with declared():
-            part = rebuild(config, in_keras_3 if version.startswith("2.") else as_it_is)
-            check_size([part.layer])
+        modernise = in_keras_3 if _is_keras_2(archive) else as_it_is
         if "model.weights.h5" not in archive.names:
             text = "the archive has no model.weights.h5: save the network in one file, with its weights"
             raise InvalidError(text, reason="BAD_ARCHIVE")
         weights = archive.read("model.weights.h5", _MAX_WEIGHTS_BYTES)
         if any(name.startswith("assets/") for name in archive.names):
             notes.append("the archive's assets were left out")
+    with declared():
+        part = rebuild(config, modernise)
+        check_size([part.layer])
     values = Values()
     with hdf5.opened(io.BytesIO(weights)) as file:
         _read_parts(part, file, values, set())
@@ -70,9 +67,7 @@ def _read_parts(part: Part, group: Any, values: Values, seen: set[int]) -> None:
     container = next((group[name] for name in _LAYERS if name in group), None)
     counts: dict[str, int] = {}
     for inner in part.parts or ():
-        name = _snake_case(
-            type(inner.layer).__name__ if inner.parts is None else inner.class_name.replace("Model", "Functional")
-        )
+        name = _snake_case("Functional" if inner.class_name == "Model" else inner.class_name)
         count = counts[name] = counts.get(name, -1) + 1
         member = None if container is None else container.get(f"{name}_{count}" if count else name)
         if inner.parts is None:

@@ -14,7 +14,6 @@ from frostline_zoo.networks.json_text import parsed
 from frostline_zoo.networks.keras2 import as_it_is, in_keras_3
 from frostline_zoo.networks.rebuild import Part, rebuild
 from frostline_zoo.networks.weights import Values, check_size, declared
-from frostline_zoo.tensors import Array
 
 
 def read_keras_h5(path: Path, notes: list[str]) -> tuple[Part, Values]:
@@ -57,8 +56,7 @@ def _read(part: Part, group: Any, values: Values) -> None:
     if len(names) != len(variables):
         raise hdf5.bad(f"layer {part.name[:80]!r} has {len(variables)} weights, the file {len(names)}")
     for variable, name in zip(variables, names, strict=True):
-        array: Array = hdf5.array_at(group, name)
-        values.put(variable, array, part.name)
+        values.put(variable, hdf5.array_at(group, name), part.name)
 
 
 def _training(part: Part) -> list[Any]:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import ml_dtypes
 import numpy as np
 from keras.src.backend.common import global_state  # where Keras lists declared variables; it has no public name
 
@@ -96,17 +97,21 @@ class Values:
     def __init__(self) -> None:
         self._arrays: dict[int, Array] = {}
 
-    def put(self, variable: Any, array: Array, layer: str) -> None:
-        """Notes a variable's value.
+    def put(self, variable: Any, stored: Any, layer: str) -> None:
+        """Reads a variable's value from an array, on disk or not, whose `[()]` gives its numbers.
 
         Raises:
-            InvalidError: the array is not of the variable's shape, or not numbers.
+            InvalidError: the array is not of the variable's shape.
         """
         shape = tuple(variable.shape)
-        if array.shape != shape or array.dtype.kind not in "biufV":
-            text = f"layer {layer[:80]!r}: {variable.name} has the shape {shape}, the file's weights {array.shape}"
+        if tuple(stored.shape) != shape:
+            text = f"layer {layer[:80]!r}: {variable.name} has the shape {shape}, the file's weights {stored.shape}"
             raise InvalidError(text, reason="BAD_WEIGHTS")
-        self._arrays[id(variable)] = array.astype(np.dtype(keras.backend.standardize_dtype(variable.dtype)), copy=False)
+        dtype = np.dtype(keras.backend.standardize_dtype(variable.dtype))
+        array = np.asarray(stored[()])
+        if array.dtype.kind == "V":  # bfloat16, for which HDF5 has no type
+            array = array.view(ml_dtypes.bfloat16)
+        self._arrays[id(variable)] = array.astype(dtype, copy=False)
 
     def of(self, variable: Any) -> Array:
         """Returns a variable's value.
