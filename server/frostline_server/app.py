@@ -19,7 +19,7 @@ OPTIONS = [
     ("grpc.max_concurrent_streams", 100),
     ("grpc.so_reuseport", 0),  # otherwise a second server takes half of the calls, without a word
     # Clients ask whether the server is still there every 30 seconds, also while they watch a quiet job.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", 60_000),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Engine, func, select, true, update
+from sqlalchemy import Connection, Engine, func, literal, select, true, update
 
 from frostline_server.jobs.records import (
     Job,
@@ -51,7 +51,7 @@ class Leases:
             lease_epoch=jobs.c.lease_epoch + 1,
             lease_owner=owner,
             lease_expires=time + timedelta(seconds=lease_seconds),
-            started=func.coalesce(jobs.c.started, time),
+            started=func.coalesce(jobs.c.started, literal(time, jobs.c.started.type)),
         )
         with self._engine.begin() as connection:
             job_id = connection.execute(taken.returning(jobs.c.id)).scalar()
