@@ -136,9 +136,9 @@ class CompiledEpoch:
         def body(number: Any, total: Any) -> Any:
             return number + 1, total + step(arguments, batches[number]) * size
 
-        _, total = tf.while_loop(
-            lambda number, _: number < steps, body, (tf.constant(0), tf.constant(0.0)), parallel_iterations=1
-        )
+        total = tf.constant(0.0)
+        if steps:
+            _, total = tf.while_loop(lambda at, _: at < steps, body, (tf.constant(0), total), parallel_iterations=1)
         if rest.shape[0]:
             total += step(arguments, rest) * rest.shape[0]
         return [total / (steps * size + rest.shape[0]), *(metric.result() for metric in self._metrics)]

@@ -75,7 +75,7 @@ def _make_layer(part: Named, taken: Collection[str]) -> Any:
     plain = snake_case(part.name)
     names = itertools.chain([plain], (f"{plain}_{number}" for number in itertools.count(1)))
     free = next(name for name in names if name not in taken)
-    layer = make("layer", Named(part.name, {"name": free, **part.arguments}, part.path))
+    layer = make("layer", part, name=free)
     if layer.name in taken:
         raise InvalidError(f"recipe: {part.path} is named {layer.name!r}, as another layer is: give it another name")
     return layer

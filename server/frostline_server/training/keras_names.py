@@ -35,7 +35,14 @@ _ALIASES = {
     "metric": {"mse": "MeanSquaredError", "mae": "MeanAbsoluteError"},
 }
 _ARGUMENT_KINDS = ("initializer", "regularizer", "constraint", "learning rate schedule")
-_NOT_FOR_RECIPES = {"self", "kwargs", "args", "dtype", "fn", "function", "layer", "backward_layer", "weights"}
+_NOT_FOR_RECIPES = {"self", "kwargs", "args", "dtype", "fn", "function", "layer", "backward_layer", "weights"} | {
+    "lora_rank",
+    "lora_alpha",
+    "quantization_config",
+    "autocast",
+    "trainable",
+    "build_config",
+}
 
 
 @functools.cache
@@ -60,7 +67,9 @@ def make(kind: str, named: Named, **defaults: Any) -> Any:
     snake = {snake_case(choice): choice for choice in choices}
     name = name if name in choices else snake.get(name, name)
     if name not in choices:
-        raise InvalidError(f"{place}: {named.name!r} is not a {kind} known here: use {', '.join(sorted(choices))}")
+        raise InvalidError(
+            f"{place}: {named.name!r} is not one of the {kind}s known here: use {', '.join(sorted(choices))}"
+        )
     arguments = {key: _argument(value, f"{named.path}.{name}.{key}") for key, value in named.arguments.items()}
     known = _arguments_of(choices[name])
     for key in arguments:

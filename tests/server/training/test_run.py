@@ -1,0 +1,241 @@
+"""Recipes run on real small networks: what they train, what they compute, and what they leave alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from frostline_server.jobs.checkpoint import Checkpoint
+from frostline_server.training.events import EpochEnded, Event, Filled
+from frostline_server.training.recipe import Recipe
+from frostline_server.training.zoo import ZooAccess
+from frostline_zoo.errors import InvalidError
+from frostline_zoo.names import parse_model_reference
+from frostline_zoo.tensors import decode_tensors
+
+pytestmark = pytest.mark.keras
+Digits = Callable[..., tuple[np.ndarray, np.ndarray]]
+
+HEAD = [{"Dense": {"units": 5, "activation": "softmax", "name": "top"}}]
+DEEP = [{"Dense": {"units": 12, "activation": "elu", "name": f"h{number}"}} for number in (1, 2, 3)] + HEAD
+CONVOLUTIONAL = [
+    {"Reshape": {"target_shape": [4, 4, 1], "name": "image"}},
+    {"Conv2D": {"filters": 6, "kernel_size": 3, "padding": "same", "name": "conv"}},
+    {"BatchNormalization": {"name": "norm"}},
+    {"ReLU": {"name": "relu"}},
+    {"Flatten": {"name": "flat"}},
+    *HEAD,
+]
+
+
+@pytest.fixture(scope="module")
+def programs() -> Any:
+    from frostline_server.training.programs import Programs
+
+    return Programs()
+
+
+@pytest.fixture
+def run(zoo: ZooAccess, tmp_path: Path, programs: Any) -> Callable[..., Any]:
+    """Runs a recipe as the trainer does, and adds what it made to the zoo."""
+    from frostline_server.training.run import run_recipe
+
+    def run_it(
+        name: str,
+        *,
+        on: Callable[[Event], None] = lambda _: None,
+        stop: Callable[[], bool] = lambda: False,
+        **keys: Any,
+    ) -> Any:
+        recipe = {"name": name, "data": {"train": "digits"}, "seed": 3, **keys}
+        outcome = run_recipe(
+            Recipe.parse(json.dumps(recipe)), zoo, programs, on, Checkpoint(tmp_path / name), stop, "jobs/abcabcabcabc"
+        )
+        with zoo.engine.begin() as connection:
+            zoo.models.add_version(connection, name, outcome.manifest)
+        return outcome
+
+    return run_it
+
+
+def weights(zoo: ZooAccess, model: str) -> dict[str, np.ndarray]:
+    _, manifest = zoo.models.manifest_of(parse_model_reference(model))
+    return {
+        f"{layer.name}/{name}": array
+        for layer in manifest.layers
+        if layer.blob
+        for name, array in decode_tensors(zoo.blobs.get(layer.blob)).items()
+    }
+
+
+def same_bits(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return {name: array.tobytes() for name, array in one.items()} == {n: a.tobytes() for n, a in other.items()}
+
+
+@pytest.mark.parametrize(("network", "through"), [(DEEP, "h3"), (CONVOLUTIONAL, "flat")])
+def test_cached_and_uncached_training_end_with_the_same_bits(
+    zoo: ZooAccess, digits: Digits, run: Callable[..., Any], network: list[Any], through: str
+) -> None:
+    """Law 3."""
+    digits("digits")
+    run("base", head=network, stages=[{"epochs": 2}])
+    child = {"base": "base", "reuse": {"through": through}, "head": HEAD, "stages": [{"epochs": 4, "batch_size": 7}]}
+    cached = run("cached", **child)
+    uncached = run("uncached", cache=False, **child)
+    again = run("again", **child)
+    assert same_bits(weights(zoo, "cached"), weights(zoo, "uncached"))
+    assert same_bits(weights(zoo, "cached"), weights(zoo, "again"))
+    assert [outcome.stages[0].rows_computed for outcome in (cached, uncached, again)] == [100, 400, 0]
+    assert again.stages[0].rows_reused == 100
+
+
+def test_fine_tuning_never_changes_the_model_it_started_from(
+    zoo: ZooAccess, digits: Digits, run: Callable[..., Any]
+) -> None:
+    """Law 5."""
+    digits("digits")
+    base = run("base", head=DEEP, stages=[{"epochs": 1}]).manifest
+    before = weights(zoo, "base")
+    child = run(
+        "child", base="base", reuse={"through": "h3"}, head=HEAD, stages=[{"freeze": "none", "epochs": 2}]
+    ).manifest
+    assert same_bits(before, weights(zoo, "base"))
+    assert not set(base.blobs()) & set(child.blobs())
+
+
+def test_untouched_layers_are_shared_with_the_parent(zoo: ZooAccess, digits: Digits, run: Callable[..., Any]) -> None:
+    digits("digits")
+    base = run("base", head=DEEP, stages=[{"epochs": 1}]).manifest
+    stages = [{"epochs": 1}, {"freeze": {"through": "h2"}, "epochs": 1}]
+    child = run("child", base="base", head=HEAD, stages=stages).manifest
+    shared = {layer.name for layer in child.layers if layer.blob in base.blobs()}
+    assert shared == {"h1", "h2"}
+    assert child.parent == base.digest
+    assert {layer.name for layer in child.layers if layer.trainable} == {"h3", "top"}
+
+
+def test_compiled_epochs_train_as_keras_does_step_by_step(
+    zoo: ZooAccess, digits: Digits, run: Callable[..., Any]
+) -> None:
+    """The independent reference: Keras's own `train_on_batch`, batch by batch in the same order."""
+    import keras
+
+    rows, labels = digits("digits")
+    stage = {"epochs": 3, "batch_size": 32, "optimizer": {"Adam": {"learning_rate": 0.01}}}
+    outcome = run("ours", head=[{"Dense": {"units": 8, "activation": "elu"}}, *HEAD], stages=[stage])
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([keras.Input((16,)), keras.layers.Dense(8, "elu"), keras.layers.Dense(5, "softmax")])
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    for epoch in range(3):
+        order = np.random.default_rng([3, 0, epoch]).permutation(100)
+        for start in range(0, 100, 32):
+            batch = order[start : start + 32]
+            model.train_on_batch(rows[batch], labels[batch])
+    ours = weights(zoo, "ours")
+    for name, expected in zip(
+        ("dense/kernel", "dense/bias", "top/kernel", "top/bias"), model.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(ours[name], expected, rtol=1e-4, atol=1e-5)
+    assert outcome.stages[0].epochs_run == 3
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
+    zoo: ZooAccess, digits: Digits, run: Callable[..., Any]
+) -> None:
+    from frostline_server.training.run import Cancelled
+
+    digits("digits")
+    run("base", head=DEEP, stages=[{"epochs": 1}])
+    stopping = {"patience": 3, "restore_best": True}
+    recipe = {
+        "base": "base",
+        "reuse": {"through": "h3"},
+        "head": [{"Dropout": {"rate": 0.5}}, *HEAD],
+        "data": {"train": "digits", "validation": {"fraction": 0.2}},
+        "stages": [{"epochs": 4}, {"freeze": {"through": "h1"}, "epochs": 6, "early_stopping": stopping}],
+    }
+    whole = run("whole", **recipe)
+    for at in (2, 6):
+        seen: list[Event] = []
+        name = f"stopped-{at}"
+        with pytest.raises(Cancelled):
+            run(name, on=seen.append, stop=lambda: count(seen) >= at, **recipe)  # noqa: B023
+        resumed = run(name, **recipe)
+        assert same_bits(weights(zoo, "whole"), weights(zoo, name))
+        assert [stage.history for stage in resumed.stages] == [stage.history for stage in whole.stages]
+
+
+def count(events: list[Event]) -> int:
+    return sum(isinstance(event, EpochEnded) for event in events)
+
+
+def test_progress_tells_how_many_rows_the_trunk_computed(digits: Digits, run: Callable[..., Any]) -> None:
+    digits("digits", count=40)
+    digits("more", count=60, seed=5)
+    run("base", head=DEEP, stages=[{"epochs": 1}])
+    told: list[Event] = []
+    run(
+        "child",
+        base="base",
+        head=HEAD,
+        data={"train": "digits", "validation": "more"},
+        stages=[{"epochs": 1}],
+        on=told.append,
+    )
+    filled = [event for event in told if isinstance(event, Filled)]
+    assert (filled[-1].done, filled[-1].total, filled[-1].computed) == (100, 100, 100)
+
+
+def test_early_stopping_keeps_the_best_epochs_figures(digits: Digits, run: Callable[..., Any]) -> None:
+    digits("digits", count=40)
+    rule = {"patience": 2, "restore_best": True}
+    outcome = run(
+        "noisy",
+        head=DEEP,
+        data={"train": "digits", "validation": {"fraction": 0.5}},
+        stages=[{"epochs": 60, "optimizer": {"SGD": {"learning_rate": 0.9}}, "early_stopping": rule}],
+    )
+    losses = outcome.stages[0].history["val_loss"]
+    assert len(losses) < 60
+    assert outcome.metrics["val_loss"] == min(losses) == losses[outcome.stages[0].best_epoch]
+
+
+REFUSED = [
+    ({"head": [{"Dens": {}}]}, r"head\[0\]: 'Dens' is not one of the layers known here"),
+    ({"head": [{"Dense": {"unit": 5}}]}, r"head\[0\].Dense.unit is unknown: use units, activation"),
+    ({"head": [{"Dense": {"units": -1}}]}, r"head\[0\]: Keras refuses Dense\(units=-1\)"),
+    ({"head": [{"Dense": {"units": 5, "activation": "softmx"}}]}, r"Keras refuses Dense"),
+    (
+        {"head": [{"Conv2D": {"filters": 2, "kernel_size": 3}}, *HEAD]},
+        r"Conv2D does not fit on a tensor of shape \(12\)",
+    ),
+    ({"head": [{"Lambda": {"function": "f"}}]}, "'Lambda' is not one of the layers known here"),
+    ({"head": [{"Dense": {"units": 4, "activation": "softmax"}}]}, "labels of digits run up to 4, .* 4 units"),
+    ({"reuse": {"through": "h9"}}, "h9"),
+    ({"stages": [{"freeze": {"through": "top"}}]}, "not a cut|nothing"),
+    ({"stages": [{"optimizer": {"Adam": {"lr": 1}}}]}, r"stages\[0\].optimizer.Adam.lr is unknown: use learning_rate"),
+    ({"stages": [{"optimizer": "Adm"}]}, "'Adm' is not one of the optimizers known here: use .*Adam"),
+    ({"data": {"train": "digits", "validation": {"fraction": 0.001}}}, "leaves none on one side"),
+    ({"base": None, "head": [{"Conv1D": {"filters": 2, "kernel_size": 3}}]}, "does not fit on a tensor of shape"),
+    ({"data": {"train": "wide"}}, "16"),
+]
+
+
+def test_what_does_not_fit_is_refused_before_anything_runs(
+    zoo: ZooAccess, digits: Digits, run: Callable[..., Any]
+) -> None:
+    from frostline_server.training.check import check_recipe
+
+    digits("digits")
+    digits("wide", size=20)
+    run("base", head=DEEP, stages=[{"epochs": 1}])
+    for changes, message in REFUSED:
+        recipe = {"name": "child", "base": "base", "head": HEAD, "data": {"train": "digits"}, **changes}
+        text = json.dumps({key: value for key, value in recipe.items() if value is not None})
+        with pytest.raises(InvalidError, match=message):
+            check_recipe(Recipe.parse(text), zoo)
