@@ -27,7 +27,7 @@ _LAYER_NAMES = """
     GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D
     GlobalMaxPooling3D GroupNormalization GroupQueryAttention Identity LSTM LayerNormalization LeakyReLU Masking
     MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum MultiHeadAttention Multiply Normalization PReLU Permute
-    RMSNormalization RandomBrightness RandomContrast RandomCrop RandomFlip RandomRotation RandomTranslation RandomZoom
+    RMSNormalization RandomContrast RandomCrop RandomFlip RandomRotation RandomTranslation RandomZoom
     ReLU RepeatVector Rescaling Reshape Resizing SeparableConv1D SeparableConv2D SimpleRNN Softmax SpatialDropout1D
     SpatialDropout2D SpatialDropout3D Subtract TimeDistributed UnitNormalization UpSampling1D UpSampling2D UpSampling3D
     ZeroPadding1D ZeroPadding2D ZeroPadding3D
@@ -49,6 +49,8 @@ _CLASSES = [getattr(keras.layers, name) for name in _LAYER_NAMES.split()]
 LAYERS: dict[str, type[Any]] = {cls.__name__: cls for cls in _CLASSES}
 ACTIVATIONS = frozenset(_ACTIVATION_NAMES.split())
 DTYPES = frozenset(_DTYPE_NAMES.split())
+# Keras exports some classes under several names, and writes one that is not the class's own.
+_ALIASES = {name: cls.__name__ for name, cls in vars(keras.layers).items() if cls in _CLASSES and name not in LAYERS}
 _OBJECTS: dict[str, dict[str, type[Any]]] = {
     "initializer": {name: getattr(keras.initializers, name) for name in _INITIALIZER_NAMES.split()},
     "regularizer": {name: getattr(keras.regularizers, name) for name in ("L1", "L2", "L1L2", "OrthogonalRegularizer")},
@@ -56,7 +58,7 @@ _OBJECTS: dict[str, dict[str, type[Any]]] = {
 }
 _WRAPPERS = {"Bidirectional", "TimeDistributed"}
 _RECURRENT = {"LSTM", "GRU", "SimpleRNN"}
-_AUGMENTATIONS = {"RandomBrightness", "RandomContrast"}
+_AUGMENTATIONS = {"RandomContrast"}
 
 # Keys that say nothing about the layer here: its name and training switch stand in the manifest, not in the config.
 _DROPPED = {"name", "trainable", "build_config"}
@@ -89,6 +91,7 @@ def make_layer(class_name: str, config: Config, name: str) -> Any:
     Raises:
         InvalidError: the class is not on the allow-list (UNSAFE_LAYER), or a value cannot stand in its configuration.
     """
+    class_name = _ALIASES.get(class_name, class_name)
     checked = checked_config(class_name, config, name)
     values = {key: _value_for_keras(key, value, name) for key, value in checked.items()}
     try:
@@ -219,6 +222,7 @@ def _checked_inner(key: str, value: Any, name: str) -> Config | None:
     if value is None and key == "backward_layer":
         return None
     class_name, config = _class_and_config(value, name)
+    class_name = _ALIASES.get(class_name, class_name)
     if class_name in _WRAPPERS and isinstance(config, dict) and isinstance(config.get("layer"), dict):
         raise InvalidError(f"layer {name!r}: a wrapper in a wrapper is not supported", reason="UNSUPPORTED_LAYER")
     return {"class_name": class_name, "config": checked_config(class_name, config, f"{name}.{key}")}

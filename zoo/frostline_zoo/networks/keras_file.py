@@ -67,7 +67,8 @@ def _read_parts(part: Part, group: Any, values: Values, seen: set[int]) -> None:
     container = next((group[name] for name in _LAYERS if name in group), None)
     counts: dict[str, int] = {}
     for inner in part.parts or ():
-        name = _snake_case("Functional" if inner.class_name == "Model" else inner.class_name)
+        model = "Sequential" if inner.class_name == "Sequential" else "Functional"
+        name = _snake_case(type(inner.layer).__name__ if inner.parts is None else model)
         count = counts[name] = counts.get(name, -1) + 1
         member = None if container is None else container.get(f"{name}_{count}" if count else name)
         if inner.parts is None:
