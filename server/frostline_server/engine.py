@@ -45,7 +45,7 @@ def compiled_forward(model: keras.Model) -> Callable[[Sequence[Array]], list[Arr
     Every call must have the same batch size. Not XLA: on a CPU its depthwise convolutions are several times slower than
     TensorFlow's own kernels, and it is faster on none of the networks in benchmarks/fill.py.
     """
-    program = tf.function(lambda inputs: _listed(model(inputs, training=False)), autograph=False)
+    program = tf.function(lambda inputs: _listed(model(_one_or_all(inputs), training=False)), autograph=False)
 
     def forward(inputs: Sequence[Array]) -> list[Array]:
         return [output.numpy() for output in program([tf.convert_to_tensor(array) for array in inputs])]

@@ -23,6 +23,7 @@ from frostline_zoo.errors import UnavailableError
 
 LONGEST_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 20.0
+ENDING_SECONDS = 2.0
 _PR_SET_PDEATHSIG = 1
 
 ENVIRONMENT = {
@@ -150,12 +151,18 @@ class Child:
             self._connected.clear()
             self._channel = None
             channel.close()
-            if not self._stopping:
-                self.kill()
-        status = await process.wait()
+        status = await _end_of(process)
         if not self._stopping:
             log.warning("a worker died", owner=self.owner, status=status)
         await self._died(self.owner, not self._stopping)
+
+
+async def _end_of(process: asyncio.subprocess.Process) -> int:
+    """Waits for a process whose channel has ended, and kills it where it does not follow; returns its status."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        return await asyncio.wait_for(process.wait(), ENDING_SECONDS)
+    process.kill()
+    return await process.wait()
 
 
 def enter_child(channel: int, parent: int) -> ChildChannel:
