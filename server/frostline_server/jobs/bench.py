@@ -20,6 +20,7 @@ from frostline_zoo.manifest import Manifest
 from frostline_zoo.networks.build import build
 from frostline_zoo.networks.export import export_keras
 from frostline_zoo.networks.importer import import_network
+from frostline_zoo.preprocessing import Preprocessing
 
 log = structlog.get_logger()
 
@@ -61,7 +62,7 @@ class Bench:
             return Frame({"error": {"id": incident}})
 
     def _import(self, _: bytes, path: str, format: str, preprocessing: dict[str, Any]) -> Frame:
-        imported = import_network(Path(path), format, preprocessing)
+        imported = import_network(Path(path), format, Preprocessing.from_json(preprocessing))
         new = self._zoo.blobs.missing(imported.blobs)
         for content in imported.blobs.values():
             self._zoo.blobs.put(content)
