@@ -30,6 +30,7 @@ _RESAMPLING = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
+_JPEG_SIGNATURE = b"\xff\xd8\xff"
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK_HEADER = struct.Struct(">I4s")
 _IMAGE_HEADER = struct.Struct(">IIBBBBB")
@@ -42,16 +43,14 @@ def refusal(content: bytes) -> str:
         return ""
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
+        if image.width * image.height > MAX_PIXELS:
+            raise Image.DecompressionBombError
+        image.load()
     except Image.DecompressionBombError:
         return f"has more than {MAX_PIXELS:,} pixels"
     except Exception:  # a decoder meets what nobody foresaw: whatever it raises, this is no image to keep
-        return "is not a JPEG or PNG image"
-    if image.width * image.height > MAX_PIXELS:
-        return f"has more than {MAX_PIXELS:,} pixels"
-    try:
-        image.load()
-    except Exception:
-        return "is a damaged or truncated image"
+        is_image = content.startswith((_PNG_SIGNATURE, _JPEG_SIGNATURE))
+        return "is a damaged or truncated image" if is_image else "is not a JPEG or PNG image"
     return ""
 
 
