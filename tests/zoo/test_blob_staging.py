@@ -102,5 +102,7 @@ def test_an_upload_is_forgotten_after_an_hour(store: LocalBlobStore, staging: St
 def test_cleaning_keeps_fresh_uploads_and_nothing_else(store: LocalBlobStore, staging: Staging) -> None:
     staging.open(digest_of(LARGE), 0)
     store.stage()
+    (store.staging / "export").mkdir()
+    (store.staging / "export" / "network.keras").write_bytes(b"half")
     staging.clean()
     assert [path.name for path in store.staging.iterdir()] == ["upload-" + digest_of(LARGE)[7:]]

@@ -5,6 +5,7 @@ DATA/staging/upload-<64 hex>     the first bytes of that blob
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -36,7 +37,9 @@ class Staging:
     def clean(self) -> None:
         """Removes what a process that ended has left: uploads too old to go on, and everything else."""
         for path in self._folder.iterdir():
-            if not (path.name.startswith("upload-") and _is_fresh(path)):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif not (path.name.startswith("upload-") and _is_fresh(path)):
                 path.unlink(missing_ok=True)
 
     def committed_size(self, digest: str) -> int:
