@@ -85,7 +85,7 @@ def event_of(message: pb.JobEvent) -> Event:
             return Filled(*at, fill.stage, fill.done, fill.total, fill.computed)
         case "epoch_end":
             epoch = message.epoch_end
-            return EpochEnded(*at, epoch.stage, epoch.epoch, dict(epoch.metrics), epoch.seconds)
+            return EpochEnded(*at, epoch.stage, epoch.epoch, dict(sorted(epoch.metrics.items())), epoch.seconds)
         case "note":
             return Noted(*at, message.note)
     return Event(*at)

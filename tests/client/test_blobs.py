@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-import socket
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,43 +70,11 @@ def test_a_file_that_cannot_be_read_is_said_so(store: Client, tmp_path: Path) ->
         store.blobs.upload(tmp_path / "nothing")
 
 
-class Cutting(threading.Thread):
-    """A proxy that cuts its first connections after so many bytes, in either direction."""
-
-    def __init__(self, target: str, after_bytes: list[int]) -> None:
-        super().__init__(daemon=True)
-        self._target = target.rsplit(":", 1)
-        self._after_bytes = after_bytes
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self.cuts = 0
-        self.start()
-
-    def run(self) -> None:
-        while True:
-            near, _ = self._listener.accept()
-            far = socket.create_connection((self._target[0], int(self._target[1])))
-            limit = [self._after_bytes.pop(0) if self._after_bytes else 1 << 60]
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pump, args=(source, sink, limit), daemon=True).start()
-
-    def _pump(self, source: socket.socket, sink: socket.socket, limit: list[int]) -> None:
-        try:
-            while piece := source.recv(1 << 16):
-                limit[0] -= len(piece)
-                if limit[0] < 0:
-                    self.cuts += 1
-                    break
-                sink.sendall(piece)
-        except OSError:
-            pass
-        for end in (source, sink):
-            end.close()
-
-
-def test_a_broken_connection_costs_only_the_rest(store_address: str, tmp_path: Path) -> None:
+def test_a_broken_connection_costs_only_the_rest(
+    store_address: str, tmp_path: Path, cutting: Callable[..., Any]
+) -> None:
     content = os.urandom(8 * MIB)
-    proxy, told = Cutting(store_address, [5 * MIB, 2 * MIB, 5 * MIB]), []
+    proxy, told = cutting(store_address, [5 * MIB, 2 * MIB, 5 * MIB]), []
     with Client(proxy.address) as zoo:
         digest = zoo.blobs.upload(content, progress=lambda done, total: told.append(done))
         zoo.blobs.download(digest, tmp_path / "out")

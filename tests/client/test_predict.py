@@ -1,0 +1,59 @@
+"""Predictions through a real server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from frostline_client import Client
+from frostline_client.errors import InvalidError, NotFoundError
+
+
+def test_rows_of_any_number_give_as_many_outputs(zoo: Client, trained: Any) -> None:
+    many = np.random.default_rng(1).normal(size=(100_000, 4)).astype(np.float32)
+    outputs = zoo.predict("sizes", many)
+    assert (outputs.shape, outputs.dtype) == ((100_000, 2), np.float32)
+    np.testing.assert_allclose(outputs.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(zoo.predict(trained.top, many[70_000:70_002]), outputs[70_000:70_002], atol=1e-5)
+
+
+def test_a_layer_puts_out_what_the_layers_above_it_take(zoo: Client, trained: Any, rows: Any) -> None:
+    shared = zoo.predict("sizes", rows, layer="h2")
+    assert shared.shape == (48, 6)
+    np.testing.assert_array_equal(shared, zoo.predict("signs", rows, layer="h2"))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int32, np.uint8, ">f4"])
+def test_rows_of_other_dtypes_are_taken(zoo: Client, trained: Any, dtype: Any) -> None:
+    whole = np.arange(40).reshape(10, 4) % 7
+    expected = zoo.predict("signs", whole.astype(np.float32))
+    np.testing.assert_allclose(zoo.predict("signs", whole.astype(dtype)), expected, atol=1e-6)
+
+
+def test_how_far_it_is_is_told_in_rows(zoo: Client, trained: Any, rows: Any) -> None:
+    told: list[tuple[int, int]] = []
+    zoo.predict("signs", rows, progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (48, 48)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.float32(1), "one number"),
+        (np.array(["a"]), "not numeric"),
+        (np.zeros((2, 5), np.float32), "5"),
+        (np.full((2, 4), np.nan, np.float32), "NaN"),
+        (np.zeros((0, 4), np.float32), "no rows"),
+        (np.zeros((1, 1 << 20), np.float32), "at most 3145728"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(zoo: Client, trained: Any, x: Any, message: str) -> None:
+    with pytest.raises(InvalidError, match=message):
+        zoo.predict("signs", x)
+
+
+def test_an_unknown_layer_is_named(zoo: Client, trained: Any, rows: Any) -> None:
+    with pytest.raises(NotFoundError, match="h9"):
+        zoo.predict("signs", rows, layer="h9")
