@@ -75,3 +75,7 @@ def _line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'this machine'}: {error.strerror.lower()}"
     return f"unexpected {type(error).__name__}: run it again with FROSTLINE_TRACEBACK=1 and report what it prints"
+
+
+if __name__ == "__main__":
+    main()
