@@ -20,6 +20,8 @@ from frostline_zoo.examples.intake import Batch, Intake
 from frostline_zoo.examples.spec import DIGEST_BYTES, ExampleSpec
 from frostline_zoo.names import DatasetName, DatasetVersionName
 
+Request = messages.PushExamplesRequest
+
 MAX_WRITING = 2
 """How many shards of one stream may be on their way to disk, while the next one is received."""
 
@@ -48,7 +50,7 @@ class DatasetService(DatasetServiceServicer):
         intake: Intake | None = None
         writing: deque[tuple[Batch, asyncio.Future[None]]] = deque()
         try:
-            async for request in requests:
+            async for request in _one_ahead(requests):
                 if intake is None:
                     intake = await asyncio.to_thread(contents.intake, ExampleSpec.parse(request.spec))
                 batch = await loop.run_in_executor(sorter, intake.add, request.data, list(request.sizes))
@@ -104,6 +106,21 @@ class DatasetService(DatasetServiceServicer):
         """Deletes a dataset."""
         await asyncio.to_thread(self._datasets.delete, DatasetName.parse(request.name))
         return messages.DeleteDatasetResponse()
+
+
+async def _one_ahead(requests: AsyncIterator[Request]) -> AsyncIterator[Request]:
+    """Yields the requests; while one is worked on, the next is received already."""
+
+    async def receive() -> Request | None:
+        return await anext(requests, None)
+
+    coming = asyncio.create_task(receive())
+    try:
+        while (request := await coming) is not None:
+            coming = asyncio.create_task(receive())
+            yield request
+    finally:
+        coming.cancel()
 
 
 def _keep_rest(contents: Contents, intake: Intake) -> None:
