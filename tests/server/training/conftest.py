@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import numpy as np
 import pytest
 
 from frostline_server.features.store import FeatureStore
+from frostline_server.jobs.checkpoint import Checkpoint
+from frostline_server.training.events import Event
+from frostline_server.training.recipe import Recipe
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.blobs.local import LocalBlobStore
 from frostline_zoo.catalogue.database import connect, migrate
@@ -17,7 +21,8 @@ from frostline_zoo.catalogue.datasets import Datasets, NewVersion
 from frostline_zoo.catalogue.models import Models
 from frostline_zoo.examples.lists import ExampleList
 from frostline_zoo.examples.spec import ExampleSpec
-from frostline_zoo.names import DatasetName
+from frostline_zoo.names import DatasetName, parse_model_reference
+from frostline_zoo.tensors import decode_tensors
 
 
 def open_zoo(folder: Path) -> ZooAccess:
@@ -48,6 +53,12 @@ def zoo(tmp_path: Path) -> ZooAccess:
 
 
 @pytest.fixture
+def push_rows(zoo: ZooAccess) -> Callable[[str, np.ndarray, np.ndarray], None]:
+    """Makes datasets of rows and labels."""
+    return lambda name, rows, labels: push(zoo, name, rows, labels)
+
+
+@pytest.fixture
 def digits(zoo: ZooAccess) -> Callable[..., Any]:
     """Pushes blobs of numbers with five classes: a task that a small network learns in a few epochs."""
 
@@ -60,3 +71,49 @@ def digits(zoo: ZooAccess) -> Callable[..., Any]:
         return rows, labels
 
     return push_digits
+
+
+@pytest.fixture(scope="module")
+def programs() -> Any:
+    from frostline_server.training.programs import Programs
+
+    return Programs()
+
+
+@pytest.fixture
+def run(zoo: ZooAccess, tmp_path: Path, programs: Any) -> Callable[..., Any]:
+    """Runs a recipe as the trainer does, and adds what it made to the zoo."""
+    from frostline_server.training.run import run_recipe
+
+    def run_it(
+        name: str,
+        *,
+        on: Callable[[Event], None] = lambda _: None,
+        stop: Callable[[], bool] = lambda: False,
+        **keys: Any,
+    ) -> Any:
+        recipe = {"name": name, "data": {"train": "digits"}, "seed": 3, **keys}
+        outcome = run_recipe(
+            Recipe.parse(json.dumps(recipe)), zoo, programs, on, Checkpoint(tmp_path / name), stop, "jobs/abcabcabcabc"
+        )
+        with zoo.engine.begin() as connection:
+            zoo.models.add_version(connection, name, outcome.manifest)
+        return outcome
+
+    return run_it
+
+
+@pytest.fixture
+def bits(zoo: ZooAccess) -> Callable[[str], dict[str, bytes]]:
+    """Reads a model's weights, byte for byte, by layer and name."""
+
+    def bits_of(model: str) -> dict[str, bytes]:
+        _, manifest = zoo.models.manifest_of(parse_model_reference(model))
+        return {
+            f"{layer.name}/{name}": array.tobytes()
+            for layer in manifest.layers
+            if layer.blob
+            for name, array in decode_tensors(zoo.blobs.get(layer.blob)).items()
+        }
+
+    return bits_of
