@@ -16,7 +16,7 @@ import grpc
 from frostline_client.errors import InvalidError, error_of
 
 DEFAULT_ADDRESS = "127.0.0.1:8470"
-UNARY_TIMEOUT_SECONDS = 120.0
+UNARY_TIMEOUT_SECONDS = 300.0
 
 _RETRIED = {
     "ModelService": ("GetModel", "ListModels", "GetVersion", "ListVersions", "ListTags"),

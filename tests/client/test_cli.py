@@ -64,7 +64,7 @@ def test_watching_shows_plain_lines_where_there_is_no_terminal(frostline: Frostl
     lines = result.stderr.splitlines()
     assert lines[1].endswith("is running")
     assert any(line.startswith("stage 1: 2 layers are frozen, 14 parameters train") for line in lines)
-    assert any(line.startswith("stage 1: epoch 3 of 3: accuracy ") for line in lines)
+    assert any(line.startswith("stage 1: epoch 3 of 3: val_accuracy ") for line in lines)
     assert lines[-1].endswith("is succeeded")
     assert "lines@1" in result.stdout
 

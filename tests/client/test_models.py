@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,17 @@ def test_an_exported_network_comes_in_again_with_the_same_layers(zoo: Client, tr
     zoo.models.delete("signs-again")
     with pytest.raises(NotFoundError, match="signs-again"):
         zoo.models.get("signs-again")
+
+
+def test_an_import_over_a_broken_connection_makes_one_version(
+    address: str, zoo: Client, trained: Any, tmp_path: Path, cutting: Callable[..., Any]
+) -> None:
+    size_bytes = zoo.models.export("signs", tmp_path / "signs.keras")
+    proxy = cutting(address, [size_bytes // 2])
+    with Client(proxy.address) as through:
+        made = through.models.import_file(tmp_path / "signs.keras", "cut")
+    assert proxy.cuts >= 1
+    assert [version.name for version in zoo.models.versions("cut")] == [made.version.name] == ["cut@1"]
 
 
 def test_a_file_that_is_no_network_is_refused(zoo: Client, tmp_path: Path) -> None:

@@ -89,18 +89,18 @@ def _bar(what: str, *columns: ProgressColumn) -> Iterator[Progress]:
 @contextmanager
 def _lines(what: str, unit: str) -> Iterator[Progress]:
     """Prints a line every other second, and one at the end. Without a unit, the counts are bytes."""
-    throttle, started, last = Throttle(), time.monotonic(), 0
+    throttle, started, last, ended = Throttle(), time.monotonic(), 0, 0.0
 
     def amount(count: float) -> str:
         return f"{count:,.0f}{unit}" if unit else size(count)
 
     def progress(done: int, total: int) -> None:
-        nonlocal last
-        last = done
+        nonlocal last, ended
+        last, ended = done, time.monotonic()
         if throttle.lets_through():
             say(f"{what}: {amount(done)} of {amount(total)}, {amount(done / (time.monotonic() - started))}/s")
 
     yield progress
     if last:
-        seconds = time.monotonic() - started
+        seconds = ended - started
         say(f"{what}: {amount(last)} in {seconds:.1f} s, {amount(last / max(seconds, 1e-3))}/s")

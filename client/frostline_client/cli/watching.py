@@ -101,16 +101,19 @@ class _Bars(_Shown):
     def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
 
         self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(),
+            TextColumn("{task.description}", table_column=Column(min_width=10)),
+            BarColumn(bar_width=16, table_column=Column(min_width=16)),
+            MofNCompleteColumn(table_column=Column(min_width=9, no_wrap=True)),
+            TimeRemainingColumn(table_column=Column(min_width=7)),
+            TextColumn("{task.fields[note]}", table_column=Column(ratio=1, no_wrap=True)),
             console=Console(stderr=True),
+            expand=True,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._epochs = 0
         self._fill_started = 0.0
         self._bars.start()
 
@@ -120,25 +123,27 @@ class _Bars(_Shown):
     def stage(self, event: StageStarted) -> None:
         super().stage(event)
         self._tasks.clear()
+        self._epochs = event.epochs
         self._fill_started = time.monotonic()
-        self._tasks["epochs"] = self._bars.add_task("  epochs", total=event.epochs, note="")
 
     def fill(self, event: Filled) -> None:
         rate = event.computed / max(time.monotonic() - self._fill_started, 1e-3)
         note = f"{rate:,.0f} rows/s" if event.computed else "all were there"
-        self._update("features", "  features", event.done, event.total, note)
+        self._update("  features", event.done, event.total, note)
 
     def epoch(self, event: EpochEnded) -> None:
-        self._update("epochs", "  epochs", event.epoch + 1, None, _figures(event.metrics))
+        self._update("  epochs", event.epoch + 1, self._epochs, _figures(event.metrics))
 
     def close(self) -> None:
         self._bars.stop()
 
-    def _update(self, key: str, title: str, done: int, total: int | None, note: str) -> None:
-        if key not in self._tasks:
-            self._tasks[key] = self._bars.add_task(title, total=total, note="")
-        self._bars.update(self._tasks[key], completed=done, total=total, note=note)
+    def _update(self, title: str, done: int, total: int, note: str) -> None:
+        if title not in self._tasks:
+            self._tasks[title] = self._bars.add_task(title, total=total, note="")
+        self._bars.update(self._tasks[title], completed=done, total=total, note=note)
 
 
 def _figures(metrics: dict[str, float]) -> str:
-    return ", ".join(f"{name} {figure(value)}" for name, value in metrics.items())
+    """Returns the figures in a line, those of the validation examples first: the end may not fit."""
+    ordered = sorted(metrics.items(), key=lambda entry: not entry[0].startswith("val_"))
+    return ", ".join(f"{name} {figure(value)}" for name, value in ordered)
