@@ -31,7 +31,10 @@ VECTORS, IMAGES = (4,), (5, 5, 2)
 
 @dataclass(frozen=True)
 class Plan:
-    """How to make a network: each step a kind of layer and the numbers of the tensors it is called on."""
+    """How to make a network: each step a kind of layer and the numbers of the tensors it is called on.
+
+    What nothing is called on is an output; so are the tensors numbered in `outputs`.
+    """
 
     shape: tuple[int, ...]
     inputs: int
@@ -40,7 +43,7 @@ class Plan:
     seed: int
 
 
-KINDS = ("weights", "weights", "norm", "drop", "act", "add", "join", "again", "inner", "inner twice")
+KINDS = ("weights", "weights", "norm", "drop", "act", "add", "join", "again", "inner", "sequence")
 
 
 @st.composite
@@ -55,7 +58,7 @@ def plans(draw: st.DrawFn) -> Plan:
 
 
 def made(plan: Plan) -> Any:
-    """Returns the Keras model of a plan; its last tensor is always an output."""
+    """Returns the Keras model of a plan."""
     import keras
 
     tensors = [keras.Input(plan.shape, name=f"input{at}") for at in range(plan.inputs)]
@@ -68,18 +71,24 @@ def made(plan: Plan) -> Any:
             tensors.append(weighted(plan)(keras.layers.Concatenate()([first, second])))
         elif kind == "again" and layers:
             tensors.append(layers[other % len(layers)](first))
-        elif kind.startswith("inner"):
-            inner = nested(plan)
+        elif kind in ("inner", "sequence"):
+            inner = nested(plan, functional=kind == "inner")
             tensors.append(inner(first))
-            if kind == "inner twice":
+            if other % 2:
                 tensors.append(inner(second))
         else:
             layers.append(simple(kind, plan))
             tensors.append(layers[-1](first))
-    outputs = list(dict.fromkeys([len(tensors) - 1, *(at % len(tensors) for at in plan.outputs)]))
+    ends = [at for at, tensor in enumerate(tensors) if not is_used(tensor)]
+    outputs = dict.fromkeys([*ends, *(at % len(tensors) for at in plan.outputs)])
     model = keras.Model(tensors[: plan.inputs], [tensors[at] for at in outputs if at >= plan.inputs])
     fill_weights(model, plan.seed)
     return model
+
+
+def is_used(tensor: Any) -> bool:
+    nodes = tensor._keras_history.operation._outbound_nodes
+    return any(each is tensor for node in nodes for each in node.input_tensors)
 
 
 def weighted(plan: Plan) -> Any:
@@ -100,12 +109,14 @@ def simple(kind: str, plan: Plan) -> Any:
     return keras.layers.Activation("relu") if kind == "act" else weighted(plan)
 
 
-def nested(plan: Plan) -> Any:
-    """A model with a branch, in a sequential model."""
+def nested(plan: Plan, *, functional: bool) -> Any:
+    """A model with a branch, alone or in a sequential model."""
     import keras
 
     entry = keras.Input(plan.shape)
     inner = keras.Model(entry, keras.layers.Add()([weighted(plan)(entry), entry]))
+    if functional:
+        return inner
     return keras.Sequential([keras.Input(plan.shape), inner, keras.layers.Activation("sigmoid")])
 
 
