@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ["protos/frostline", "zoo/frostline_zoo", "server/frostline_server", "client/frostline_client"]
 BELOW = {"frostline_server": {"frostline", "frostline_zoo"}, "frostline_client": {"frostline"}}
-LAYERS = ["features", "training", "jobs", "services"]
+LAYERS = ["engine", "features", "training", "jobs", "services"]
 KERAS = ("keras.", "tensorflow.", "h5py.", "frostline_zoo.networks.")
 MAY_USE_KERAS = (
     "frostline_zoo.networks.",
+    "frostline_server.engine.",
     "frostline_server.training.",
-    "frostline_server.jobs.trainer.",
-    "frostline_server.jobs.workbench.",
+    *(f"frostline_server.jobs.{module}." for module in ("trainer", "bench", "predictor", "warming")),
 )
 VAGUE = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
 
@@ -61,6 +66,30 @@ def test_the_layers_of_the_server_import_only_downwards() -> None:
 def test_only_what_runs_in_a_worker_imports_keras() -> None:
     users = {module for module, imported in IMPORTS if f"{imported}.".startswith(KERAS)}
     assert {module for module in users if not f"{module}.".startswith(MAY_USE_KERAS)} == set()
+
+
+def dependencies(project: dict[str, Any]) -> set[str]:
+    """Returns what an installation asks for: by itself, by its extras, and by those of our distributions it needs."""
+    listed = [*project["dependencies"], *chain(*project.get("optional-dependencies", {}).values())]
+    names = {re.split(r"[^a-z0-9-]", requirement.lower())[0] for requirement in listed}
+    return names.union(*(dependencies(projects()[name]) for name in names & projects().keys()))
+
+
+def projects() -> dict[str, dict[str, Any]]:
+    files = [ROOT / package.split("/")[0] / "pyproject.toml" for package in PACKAGES]
+    found = [tomllib.loads(file.read_text())["project"] for file in files]
+    return {project["name"]: project for project in found}
+
+
+@pytest.mark.parametrize("name", projects())
+def test_every_import_is_of_a_declared_dependency(name: str) -> None:
+    ours = {"frostline", "frostline_zoo", "frostline_server", "frostline_client"}
+    package = name.replace("-", "_").removesuffix("_protos")
+    imported = {i.split(".")[0] for module, i in IMPORTS if module.split(".")[0] == package}
+    owners = packages_distributions()
+    third = {top: owners.get(top, ["missing"]) for top in imported - sys.stdlib_module_names - ours}
+    needed = {top: {owner.lower().replace("_", "-") for owner in owners} for top, owners in third.items()}
+    assert {top for top, owners in needed.items() if not owners & dependencies(projects()[name])} == set()
 
 
 def test_modules_are_named_for_what_they_hold() -> None:
