@@ -26,7 +26,7 @@ FROM python:3.11-slim-bookworm
 RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin frostline \
     && install --directory --owner frostline --group frostline --mode 0700 /data
 COPY --from=build /opt/frostline /opt/frostline
-ENV PATH=/opt/frostline/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV PATH=/opt/frostline/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 KERAS_HOME=/tmp/keras
 USER 10001:10001
 VOLUME /data
 EXPOSE 8470
