@@ -38,9 +38,7 @@ _PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # palettes are left to the decoder
 
 
 def refusal(content: bytes) -> str:
-    """Returns why `content` is refused as an image, in words that follow a file's name; empty where it is not."""
-    if _is_plain_png(content):
-        return ""
+    """Returns why `content` is refused as an image, in words that follow a file's name; empty where it decodes."""
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
         if image.width * image.height > MAX_PIXELS:
@@ -86,7 +84,7 @@ def resize(rows: npt.NDArray[Any], height: int, width: int, interpolation: str) 
     return resized
 
 
-def _is_plain_png(content: bytes) -> bool:
+def is_plain_png(content: bytes) -> bool:
     """Whether this is a PNG of the plainest kind, whole to its last checksum. It is several times faster than decoding.
 
     Plain is: no chunks but header, data and end; not interlaced; no palette. No is not a refusal: the decoder is asked.

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ from frostline_zoo.examples.spec import DIGEST_BYTES, Digests, ExampleSpec, cont
 
 MAX_REMEMBERED = 1_000_000
 """How many digests a stream remembers, so that no content goes into two of the shards that are just being written."""
+
+IMAGES_PER_TASK = 16
 
 _THREADS = ThreadPoolExecutor(os.cpu_count(), "frostline-check")  # decoders let go of the interpreter's lock
 
@@ -120,8 +122,7 @@ class Intake:
         files = [data[start:stop] for start, stop in pairwise(accumulate(sizes, initial=0))]
         digests = contents_digests(self._spec, files)
         missing = self._index.missing(digests)
-        reasons = _THREADS.map(images.refusal, [files[place] for place in missing])
-        refused = {int(place): reason for place, reason in zip(missing, reasons, strict=True) if reason}
+        refused = _undecodable(files, missing.tolist())
         new = self._new(digests, missing, refused)
         if len(new) == len(digests):
             self._keep(digests, data, sizes)
@@ -147,6 +148,14 @@ class Intake:
         self._batch.contents.append(data)
         self._batch.sizes += sizes
         self._batch.size_bytes += len(data)
+
+
+def _undecodable(files: list[bytes], places: list[int]) -> dict[int, str]:
+    """Returns which files are no whole images, and why."""
+    doubtful = [place for place in places if not images.is_plain_png(files[place])]
+    groups = [doubtful[start : start + IMAGES_PER_TASK] for start in range(0, len(doubtful), IMAGES_PER_TASK)]
+    reasons = _THREADS.map(lambda group: [images.refusal(files[place]) for place in group], groups)
+    return {place: reason for place, reason in zip(doubtful, chain.from_iterable(reasons), strict=True) if reason}
 
 
 def _unfit(spec: ExampleSpec, data: bytes) -> dict[int, str]:
