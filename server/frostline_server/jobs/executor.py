@@ -70,9 +70,21 @@ class LocalExecutor:
             self._bell.ring(job)
 
     async def _look_at_leases(self) -> None:
-        """A trainer that lives but does not extend its lease hangs: only another one helps."""
+        """Takes the jobs of workers that do not extend their leases. Where one lives and hangs, only another one helps.
+
+        A lease has to be over at two looks in a row: a machine that slept wakes with every lease over.
+        """
+        suspects: set[str] = set()
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            if self._child.owner in await asyncio.to_thread(self._leases.expired_owners):
-                log.warning("a worker hangs", owner=self._child.owner)
-                self._child.kill()
+            try:
+                expired = await asyncio.to_thread(self._leases.expired_owners)
+                for owner in expired & suspects:
+                    log.warning("a worker hangs", owner=owner)
+                    if owner == self._child.owner:
+                        self._child.kill()
+                    else:
+                        await self._died(owner, crashed=True)
+                suspects = expired
+            except Exception:  # the next look may go better
+                log.exception("the leases could not be looked at")

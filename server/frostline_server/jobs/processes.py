@@ -50,15 +50,14 @@ class Child:
     ) -> None:
         """Makes a child that runs `command` and then `--owner OWNER --channel DESCRIPTOR --parent PID`.
 
-        `received` is called with every frame that it sends, `died` with the owner, and whether it
-        crashed, whenever a process has ended.
+        `received` is called with every frame that it sends, `died` with the owner, and whether it crashed, whenever a
+        process has ended.
         """
         self.owner = ""
         self.ready = asyncio.Event()
         self._command = command
         self._received = received
         self._died = died
-        self._connected = asyncio.Event()
         self._stopping = False
         self._process: asyncio.subprocess.Process | None = None
         self._channel: ServerChannel | None = None
@@ -69,27 +68,28 @@ class Child:
         self._running = asyncio.create_task(self._keep_running())
 
     async def send(self, frame: Frame) -> None:
-        """Sends a frame to the process, once there is one.
+        """Sends a frame to the process once there is one that is warm: what came before could not have killed it.
 
         Raises:
-            UnavailableError: the process died meanwhile, the server is stopping, or it runs no workers.
+            UnavailableError: the server is stopping, or it runs no workers.
         """
         if self._running is None:
             raise UnavailableError("this server runs no workers: start it with --workers", reason="NO_WORKERS")
-        if not self._stopping:
-            await self._connected.wait()
-        if self._stopping or self._channel is None:
-            raise UnavailableError("the server is stopping: try again when it is back")
-        try:
-            await self._channel.send(frame)
-        except ConnectionError as error:
-            raise UnavailableError("a worker is being started again: try again") from error
+        while True:
+            if not self._stopping:
+                await self.ready.wait()
+            if self._stopping or self._channel is None:
+                raise UnavailableError("the server is stopping: try again when it is back")
+            try:
+                return await self._channel.send(frame)
+            except ConnectionError:
+                self.ready.clear()
 
     async def tell(self, frame: Frame) -> None:
         """Sends a frame where a process listens; one that starts later looks around by itself."""
-        if self._connected.is_set() and not self._stopping:
-            with contextlib.suppress(UnavailableError):
-                await self.send(frame)
+        if self.ready.is_set() and not self._stopping and self._channel is not None:
+            with contextlib.suppress(ConnectionError):
+                await self._channel.send(frame)
 
     def kill(self) -> None:
         """Kills the process, which is then started again."""
@@ -99,7 +99,9 @@ class Child:
     async def stop(self, grace_seconds: float) -> None:
         """Asks the process to end, and kills it where it has not after `grace_seconds`."""
         self._stopping = True
-        self._connected.set()  # whoever waits for a process is told that none will come
+        if not self.ready.is_set():
+            self.kill()  # it has nothing yet that it could lose
+        self.ready.set()  # whoever waits for a process is told that none will come
         if self._running is None:
             return
         if self._channel is not None:
@@ -117,7 +119,10 @@ class Child:
         clock = asyncio.get_running_loop().time
         while not self._stopping:
             started = clock()
-            await self._run()
+            try:
+                await self._run()
+            except Exception:
+                log.exception("a worker could not be kept running", owner=self.owner)
             if self._stopping:
                 return
             pause = 0.0 if clock() - started > STEADY_SECONDS else min(max(0.25, 2 * pause), LONGEST_PAUSE_SECONDS)
@@ -139,7 +144,6 @@ class Child:
             )
         self._process = process
         self._channel = channel = ServerChannel(*await asyncio.open_connection(sock=ours))
-        self._connected.set()
         try:
             while (frame := await channel.receive()) is not None:
                 if frame.header.get("ready"):
@@ -147,9 +151,9 @@ class Child:
                 else:
                     self._received(frame)
         finally:
-            self.ready.clear()
-            self._connected.clear()
             self._channel = None
+            if not self._stopping:
+                self.ready.clear()
             channel.close()
         status = await _end_of(process)
         if not self._stopping:

@@ -47,7 +47,7 @@ class Trainer:
 
     def run(self) -> None:
         """Warms up, says so, and works. What cannot be written down ends the process: another one goes on."""
-        warm_up()
+        warm_up(train=True)
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
         self._channel.send(Frame({"ready": True}))
         while not self._stopping.is_set():

@@ -19,6 +19,7 @@ from frostline_zoo import errors
 from frostline_zoo.errors import InvalidError, UnavailableError, ZooError
 from frostline_zoo.manifest import Manifest
 
+START_SECONDS = 120.0
 CALL_SECONDS = 300.0
 _UNFINISHED = UnavailableError("the server's worker died of this: try again, with less where it asks for much")
 
@@ -142,7 +143,7 @@ class Workbench:
             answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
             self._answer = number, answer
             try:
-                await self._child.send(Frame({"call": call, "number": number, **arguments}, payload))
+                await self._send(Frame({"call": call, "number": number, **arguments}, payload))
                 frame = await asyncio.wait_for(answer, CALL_SECONDS)
             except TimeoutError:
                 self._child.kill()
@@ -152,6 +153,12 @@ class Workbench:
         if "error" in frame.header:
             raise _error_from(frame.header["error"])
         return frame
+
+    async def _send(self, frame: Frame) -> None:
+        try:
+            await asyncio.wait_for(self._child.send(frame), START_SECONDS)
+        except TimeoutError:
+            raise UnavailableError("the server's workers do not start: its log says why") from None
 
     def _received(self, frame: Frame) -> None:
         if self._answer is not None and self._answer[0] == frame.header["number"] and not self._answer[1].done():
