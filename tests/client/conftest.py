@@ -91,12 +91,13 @@ def cutting() -> type[Cutting]:
 
 
 class Cutting(threading.Thread):
-    """A proxy that cuts its first connections after so many bytes, in either direction."""
+    """A proxy that cuts its first connections after so many bytes, in either direction or from the server only."""
 
-    def __init__(self, target: str, after_bytes: list[int]) -> None:
+    def __init__(self, target: str, after_bytes: list[int], answers_only: bool = False) -> None:
         super().__init__(daemon=True)
         self._target = target.rsplit(":", 1)
         self._after_bytes = after_bytes
+        self._answers_only = answers_only
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.cuts = 0
@@ -107,14 +108,15 @@ class Cutting(threading.Thread):
             near, _ = self._listener.accept()
             far = socket.create_connection((self._target[0], int(self._target[1])))
             limit = [self._after_bytes.pop(0) if self._after_bytes else 1 << 60]
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pump, args=(source, sink, limit), daemon=True).start()
+            no_limit = [1 << 60] if self._answers_only else limit
+            for source, sink, left in ((near, far, no_limit), (far, near, limit)):
+                threading.Thread(target=self._pump, args=(source, sink, left), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, limit: list[int]) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, left: list[int]) -> None:
         try:
             while piece := source.recv(1 << 16):
-                limit[0] -= len(piece)
-                if limit[0] < 0:
+                left[0] -= len(piece)
+                if left[0] < 0:
                     self.cuts += 1
                     break
                 sink.sendall(piece)

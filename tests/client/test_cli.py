@@ -103,7 +103,7 @@ def test_control_c_leaves_the_job_running_and_says_how_to_watch_it_again(frostli
     assert watching.stderr is not None
     watching.stderr.readline()
     watching.send_signal(signal.SIGINT)
-    _, errors = watching.communicate(timeout=20)
+    _, errors = watching.communicate(timeout=60)
     assert watching.returncode == 1
     assert errors.endswith(f"job {name} goes on: watch it again with: frostline jobs watch {name}\n")
     assert "Traceback" not in errors

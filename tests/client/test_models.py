@@ -18,7 +18,9 @@ def test_a_version_tells_where_it_comes_from(zoo: Client, trained: Any) -> None:
     assert (version.name, version.model, version.parent, version.tags) == ("sizes@1", "sizes", "signs@1", ("latest",))
     assert version.job == trained.job.name
     assert version.added_bytes < zoo.models.get("signs@1").added_bytes
-    assert [model.name for model in zoo.models.list()][:2] == ["signs", "sizes"]
+    listed = [model.name for model in zoo.models.list()]
+    assert listed == sorted(listed)
+    assert {"signs", "sizes"} <= set(listed)
 
 
 def test_layers_are_listed_from_the_input_up(zoo: Client, trained: Any) -> None:
@@ -87,14 +89,14 @@ def test_an_exported_network_comes_in_again_with_the_same_layers(zoo: Client, tr
         zoo.models.get("signs-again")
 
 
-def test_an_import_over_a_broken_connection_makes_one_version(
+def test_an_import_whose_answer_is_lost_makes_one_version(
     address: str, zoo: Client, trained: Any, tmp_path: Path, cutting: Callable[..., Any]
 ) -> None:
-    size_bytes = zoo.models.export("signs", tmp_path / "signs.keras")
-    proxy = cutting(address, [size_bytes // 2])
+    zoo.models.export("signs", tmp_path / "signs.keras")
+    proxy = cutting(address, [300], answers_only=True)  # enough to shake hands
     with Client(proxy.address) as through:
         made = through.models.import_file(tmp_path / "signs.keras", "cut")
-    assert proxy.cuts >= 1
+    assert proxy.cuts == 1
     assert [version.name for version in zoo.models.versions("cut")] == [made.version.name] == ["cut@1"]
 
 
