@@ -23,7 +23,7 @@ from frostline_server.jobs.workbench import Rows, Workbench, WorkbenchFailureErr
 from frostline_zoo.errors import InvalidError, NotFoundError, UnavailableError
 
 PROGRAM = """
-import os, sys
+import os, sys, time
 from frostline_server.jobs.channel import Frame
 from frostline_server.jobs.processes import enter_child
 
@@ -40,10 +40,36 @@ while (frame := channel.receive()) is not None and "stop" not in frame.header:
     elif header.get("recipe") == "broken":
         channel.send(Frame({"number": header["number"], "error": {"id": "c0ffee"}}))
     elif header.get("recipe") == "deadly":
+        time.sleep(0.3)
         os.kill(os.getpid(), 9)
     else:
         header.setdefault("number", 0)
         channel.send(Frame({**header, "pid": os.getpid()}, frame.payload))
+"""
+
+DEAF = """
+import sys, time
+from frostline_server.jobs.channel import Frame
+from frostline_server.jobs.processes import enter_child
+
+given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+channel = enter_child(int(given["--channel"]), int(given["--parent"]))
+channel.send(Frame({"ready": True}))
+time.sleep(1000)
+"""
+
+PARENT = """
+import asyncio, sys
+from frostline_server.jobs.processes import Child
+
+async def main():
+    child = Child([sys.executable, sys.argv[1]], print, print)
+    child.start()
+    await child.ready.wait()
+    print("ready", flush=True)
+    await asyncio.sleep(1000)
+
+asyncio.run(main())
 """
 
 
@@ -51,6 +77,14 @@ while (frame := channel.receive()) is not None and "stop" not in frame.header:
 def command(tmp_path: Path) -> list[str]:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
+    return [sys.executable, str(program)]
+
+
+@pytest.fixture
+def deaf(tmp_path: Path) -> list[str]:
+    """A child that does not listen: neither to what it is told nor to the end of its channel."""
+    program = tmp_path / "deaf.py"
+    program.write_text(DEAF)
     return [sys.executable, str(program)]
 
 
@@ -146,22 +180,40 @@ def test_a_child_that_dies_is_replaced_and_its_owner_told(command: list[str]) ->
     asyncio.run(asyncio.wait_for(run(), 30))
 
 
-def test_a_child_that_does_not_stop_is_killed(tmp_path: Path) -> None:
-    stubborn = tmp_path / "stubborn.py"
-    stubborn.write_text(PROGRAM.replace('"stop" not in frame.header', "True").replace('"die" in', '"never" in'))
+def test_a_caller_that_went_away_keeps_the_blame_for_what_it_asked(command: list[str]) -> None:
+    async def use(workbench: Workbench) -> None:
+        await echo(workbench)
+        impatient = asyncio.ensure_future(workbench.check_recipe("deadly"))
+        await asyncio.sleep(0.1)
+        impatient.cancel()
+        assert await echo(workbench) == b"abcd"
 
+    with_workbench(command, use)
+
+
+def test_a_child_that_does_not_stop_is_killed(deaf: list[str]) -> None:
     async def run() -> None:
-        ended = asyncio.Event()
-
         async def died(owner: str, crashed: bool) -> None:
-            ended.set()
+            pass
 
-        child = Child([sys.executable, str(stubborn)], lambda frame: None, died)
+        child = Child(deaf, lambda frame: None, died)
         child.start()
         await child.ready.wait()
         await child.stop(0.2)
+        wait_until(lambda: not children_of(os.getpid()))
 
     asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_a_child_that_hears_nothing_dies_with_its_server(deaf: list[str], tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(PARENT)
+    command = [sys.executable, str(tmp_path / "parent.py"), deaf[1]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"ready\n"
+        (child,) = children_of(parent.pid)
+        parent.kill()
+        wait_until(lambda: not is_alive(child), seconds=3)
 
 
 def test_no_child_outlives_a_killed_server(tmp_path: Path) -> None:
