@@ -15,7 +15,7 @@ from frostline_server.jobs.processes import Child
 from frostline_zoo.names import JobName
 
 LEASE_SECONDS = 20.0
-_LOOK_SECONDS = 5.0
+LOOK_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -27,7 +27,8 @@ class LocalExecutor:
     "there is news of that one"; a lost one costs a second.
     """
 
-    def __init__(self, command: Sequence[str], leases: Leases, bell: Bell) -> None:
+    def __init__(self, command: Sequence[str], leases: Leases, bell: Bell, look_seconds: float = LOOK_SECONDS) -> None:
+        self._look_seconds = look_seconds
         self._leases = leases
         self._bell = bell
         self._child = Child(command, self._received, self._died)
@@ -76,7 +77,7 @@ class LocalExecutor:
         """
         suspects: set[str] = set()
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(self._look_seconds)
             try:
                 expired = await asyncio.to_thread(self._leases.expired_owners)
                 for owner in expired & suspects:
