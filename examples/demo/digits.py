@@ -54,7 +54,7 @@ def prepare(zoo: Client, seeds: Iterable[int], progress: Progress) -> Task:
         examples=[f"digits-5-9-few-{seed}" for seed in seeds],
         held_out="digits-5-9-held-out",
         frozen="conv3",
-        thawed="conv1",
+        thawed="pool",
         head=[layers.Flatten(), layers.Dense(5, activation="softmax")],
         scratch=network(),
         preprocessing=PREPROCESSING,

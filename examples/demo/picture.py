@@ -29,7 +29,7 @@ def draw(task: Task, results: Sequence[Result], methods: Sequence[Method], path:
         by_epoch.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.12, linewidth=0)
         by_time.plot(seconds, curves.mean(axis=0), dashed, color=colour, linewidth=1.8)
     by_epoch.set(xlabel="epoch", ylabel="accuracy on held-out examples, %")
-    by_time.set(xlabel="seconds of training, validation included", xscale="log")
+    by_time.set(xlabel="seconds of training, once the features are there", xscale="log")
     by_epoch.legend(loc="lower right", frameon=False)
     for axes in (by_epoch, by_time):
         axes.grid(alpha=0.25)
