@@ -122,6 +122,11 @@ def test_another_input_is_another_trunk(change: dict[str, Any]) -> None:
     assert trunk_digests(two_layers(**change))[TensorRef("low")] != trunk_digests(two_layers())[TensorRef("low")]
 
 
+def test_each_output_of_a_call_is_a_trunk_of_its_own() -> None:
+    digests = trunk_digests(two_layers(outputs=(TensorRef("top"), TensorRef("top", 0, 1))))
+    assert digests[TensorRef("top")] != digests[TensorRef("top", 0, 1)]
+
+
 def test_another_order_of_arguments_is_another_trunk() -> None:
     def subtract(*refs: str) -> str:
         manifest = two_layers()

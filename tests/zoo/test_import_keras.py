@@ -230,6 +230,18 @@ def test_an_encrypted_member_is_refused(saved: Path, tmp_path: Path) -> None:
     assert refusal(tmp_path / "x.keras") == "BAD_ARCHIVE"
 
 
+def test_members_that_overlap_are_refused(tmp_path: Path) -> None:
+    """The second member lies within the first one's bytes, as in archives that unpack to far more than they hold."""
+    alone = archive(tmp_path / "alone", ("model.weights.h5", b"weights")).read_bytes()
+    within = zipfile.ZipInfo("config.json")  # not packed
+    members = ((within, alone[: alone.find(b"PK\x01\x02")]), ("model.weights.h5", b"weights"))
+    content = bytearray(archive(tmp_path / "x.keras", *members).read_bytes())
+    struct.pack_into("<L", content, content.rfind(b"PK\x01\x02") + 42, 30 + len("config.json"))
+    (tmp_path / "x.keras").write_bytes(content)
+    with pytest.raises(InvalidError, match="overlaps another"):
+        imported(tmp_path / "x.keras")
+
+
 def test_a_file_cut_short_anywhere_is_refused(saved: Path, tmp_path: Path) -> None:
     content = saved.read_bytes()
     for size in range(1, len(content), max(1, len(content) // 40)):

@@ -73,9 +73,9 @@ def made(plan: Plan) -> Any:
             tensors.append(layers[other % len(layers)](first))
         elif kind in ("inner", "sequence"):
             inner = nested(plan, functional=kind == "inner")
-            tensors.append(inner(first))
-            if other % 2:
-                tensors.append(inner(second))
+            for outer in (first, second)[: 1 + other % 2]:
+                made_by_it = keras.tree.flatten(inner(outer))
+                tensors.extend(made_by_it[-1 - one % 2 :])  # an inner model's output may go unused
         else:
             layers.append(simple(kind, plan))
             tensors.append(layers[-1](first))
@@ -110,13 +110,15 @@ def simple(kind: str, plan: Plan) -> Any:
 
 
 def nested(plan: Plan, *, functional: bool) -> Any:
-    """A model with a branch, alone or in a sequential model."""
+    """A model with a branch: with two outputs, or with one and in a sequential model."""
     import keras
 
     entry = keras.Input(plan.shape)
-    inner = keras.Model(entry, keras.layers.Add()([weighted(plan)(entry), entry]))
+    low = weighted(plan)(entry)
+    top = keras.layers.Add()([low, entry])
     if functional:
-        return inner
+        return keras.Model(entry, [weighted(plan)(low), top])
+    inner = keras.Model(entry, top)
     return keras.Sequential([keras.Input(plan.shape), inner, keras.layers.Activation("sigmoid")])
 
 
