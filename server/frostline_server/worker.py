@@ -52,6 +52,5 @@ def main() -> None:
     os._exit(0)  # all is written; TensorFlow would take seconds to take itself apart
 
 
-
 if __name__ == "__main__":
     main()

@@ -196,11 +196,13 @@ def test_a_child_that_does_not_stop_is_killed(deaf: list[str]) -> None:
         async def died(owner: str, crashed: bool) -> None:
             pass
 
+        others = children_of(os.getpid())
         child = Child(deaf, lambda frame: None, died)
         child.start()
         await child.ready.wait()
+        (process,) = children_of(os.getpid()) - others
         await child.stop(0.2)
-        wait_until(lambda: not children_of(os.getpid()))
+        wait_until(lambda: not is_alive(process))
 
     asyncio.run(asyncio.wait_for(run(), 30))
 
