@@ -79,7 +79,7 @@ class JobRecord:
         error: why it failed, in one line, or empty.
         attempt: how often a worker has taken it up.
         last_sequence: the sequence number of its last event.
-        recipe: as submitted; empty in lists.
+        recipe: as submitted, its base and datasets pinned to versions; empty in lists.
     """
 
     name: str

@@ -112,7 +112,7 @@ def build(settings: Settings, data: Path) -> Wiring:
         ),
         Service(
             "frostline.v1.JobService",
-            JobService(Jobs(engine), executor, workbench, bell),
+            JobService(Jobs(engine), models, datasets, executor, workbench, bell),
             job_service_pb2_grpc.add_JobServiceServicer_to_server,
         ),
         Service(

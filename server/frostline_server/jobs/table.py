@@ -31,8 +31,13 @@ class Jobs:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def create(self, text: str, request_id: str = "") -> Job:
+    def create(self, text: str, request_id: str = "", *, submitted: str | None = None) -> Job:
         """Submits the recipe `text`, JSON. Where `request_id` came before, that job is returned.
+
+        Args:
+            text: the recipe that the job runs.
+            request_id: a UUID, or empty.
+            submitted: the recipe as it came, where `text` is what it was made into.
 
         Raises:
             InvalidError: the text is not a recipe, or the id not a UUID.
@@ -41,7 +46,11 @@ class Jobs:
         recipe = Recipe.parse(text)
         with self._engine.begin() as connection:
             name = once(
-                connection, _CREATE, request_id, digest_of(text.encode()), lambda: _insert(connection, recipe, text)
+                connection,
+                _CREATE,
+                request_id,
+                digest_of((submitted or text).encode()),
+                lambda: _insert(connection, recipe, text),
             )
             return job_from_row(_row(connection, JobName(name.decode())))
 

@@ -15,7 +15,10 @@ from frostline_server.jobs.records import State
 from frostline_server.jobs.table import Jobs
 from frostline_server.jobs.workbench import Workbench
 from frostline_server.services.job_messages import event_to_proto, job_to_proto
+from frostline_server.training.pins import pinned
 from frostline_server.training.recipe import Recipe
+from frostline_zoo.catalogue.datasets import Datasets
+from frostline_zoo.catalogue.models import Models
 from frostline_zoo.errors import InvalidError, UnavailableError
 from frostline_zoo.names import JobName
 
@@ -26,8 +29,18 @@ LOOK_SECONDS = 1.0
 class JobService(JobServiceServicer):
     """Runs jobs."""
 
-    def __init__(self, jobs: Jobs, executor: LocalExecutor, workbench: Workbench, bell: Bell) -> None:
+    def __init__(
+        self,
+        jobs: Jobs,
+        models: Models,
+        datasets: Datasets,
+        executor: LocalExecutor,
+        workbench: Workbench,
+        bell: Bell,
+    ) -> None:
         self._jobs = jobs
+        self._models = models
+        self._datasets = datasets
         self._executor = executor
         self._workbench = workbench
         self._bell = bell
@@ -37,8 +50,9 @@ class JobService(JobServiceServicer):
         earlier = await asyncio.to_thread(self._jobs.created, request.recipe, request.request_id)
         if earlier is not None:
             return await self._packed(earlier.name)
-        await self._workbench.check_recipe(request.recipe)
-        job = await asyncio.to_thread(self._jobs.create, request.recipe, request.request_id)
+        recipe = await asyncio.to_thread(pinned, request.recipe, self._models, self._datasets)
+        await self._workbench.check_recipe(recipe)
+        job = await asyncio.to_thread(self._jobs.create, recipe, request.request_id, submitted=request.recipe)
         await self._executor.wake()
         return job_to_proto(job)
 

@@ -41,8 +41,9 @@ class Checkpoint(Protocol):
 
 @dataclass
 class RunState:
-    """Where a run stands: `stage` is the one that runs, or runs next."""
+    """Where a run stands: `stage` is the one that runs, or runs next. `origin` names what it started from."""
 
+    origin: str = ""
     stage: int = 0
     results: list[StageResult] = field(default_factory=list)
     layers: dict[str, list[Array]] = field(default_factory=dict)
@@ -53,12 +54,13 @@ class RunState:
     waited: int = 0
 
     @classmethod
-    def restored(cls, arrays: dict[str, Array] | None) -> RunState:
-        """Returns what `arrays` holds; a new state for None."""
-        if arrays is None:
-            return cls()
-        value = json.loads(arrays["state"].tobytes())
+    def restored(cls, arrays: dict[str, Array] | None, origin: str) -> RunState:
+        """Returns what `arrays` holds; a new state for None, or where they come from another origin."""
+        value = json.loads(arrays["state"].tobytes()) if arrays else {}
+        if arrays is None or value["origin"] != origin:
+            return cls(origin)
         state = cls(
+            origin,
             stage=value["stage"],
             results=[StageResult(**result) for result in value["results"]],
             now=_series(arrays, "now"),
@@ -74,6 +76,7 @@ class RunState:
     def arrays(self) -> dict[str, Array]:
         """Returns the state as named arrays."""
         value = {
+            "origin": self.origin,
             "stage": self.stage,
             "results": [asdict(result) for result in self.results],
             "layers": sorted(self.layers),

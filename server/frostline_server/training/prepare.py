@@ -5,7 +5,7 @@ Checking a recipe is preparing it and going no further, so what passes the check
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from frostline_server.training.objective import Objective, as_targets, objective
 from frostline_server.training.recipe import Recipe
 from frostline_server.training.stage import Part
 from frostline_server.training.zoo import ZooAccess
+from frostline_zoo.digests import digest_of, digest_of_json
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.examples.dataset import Examples, check_fits
 from frostline_zoo.graph import Cut, cut_through
@@ -31,6 +32,7 @@ class Prepared:
     """A recipe with all it names.
 
     Attributes:
+        origin: the digest of what training starts from: the network with its first weights, the examples, the recipe.
         parent: the digest of the base; None without one.
         network: the reused layers and the head.
         cuts: one for each stage.
@@ -39,6 +41,7 @@ class Prepared:
         held_out: the validation examples, if any.
     """
 
+    origin: str
     parent: str | None
     network: Network
     cuts: tuple[Cut, ...]
@@ -64,7 +67,10 @@ def prepare(recipe: Recipe, zoo: ZooAccess) -> Prepared:
         make("optimizer", stage.optimizer)
     objective = objective_of(recipe, network.model)
     train, held_out = _parts(recipe, examples, zoo, objective, network)
-    return Prepared(version.digest if version else None, network, cuts, objective, train, held_out)
+    parts = [part for part in (train, held_out) if part]
+    lists = [digest_of(part.examples.digests[part.places].tobytes() + part.targets.tobytes()) for part in parts]
+    origin = digest_of_json("origin", [network.manifest.digest, *lists, asdict(recipe)])
+    return Prepared(origin, version.digest if version else None, network, cuts, objective, train, held_out)
 
 
 def _cut(network: Network, freeze: tuple[str, ...]) -> Cut:

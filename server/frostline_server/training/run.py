@@ -93,7 +93,7 @@ class _Run:
         self._is_cancelled = is_cancelled
         self._prepared = prepared
         self._network = prepared.network
-        self._state = RunState.restored(checkpoint.load())
+        self._state = RunState.restored(checkpoint.load(), prepared.origin)
 
     def all_stages(self) -> list[StageResult]:
         """Runs the stages that the checkpoint has not seen end."""

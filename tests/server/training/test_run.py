@@ -185,3 +185,18 @@ def test_what_does_not_fit_is_refused_before_anything_runs(zoo: ZooAccess, digit
         text = json.dumps({key: value for key, value in recipe.items() if value is not None})
         with pytest.raises(InvalidError, match=message):
             check_recipe(Recipe.parse(text), zoo)
+
+
+def test_a_checkpoint_of_another_start_is_not_gone_on_from(digits: Digits, run: Runs, bits: Bits) -> None:
+    from frostline_server.training.run import Cancelled
+
+    digits("digits")
+    run("base", head=DEEP, stages=[{"epochs": 1}])
+    child = {"base": "base", "head": HEAD, "stages": [{"epochs": 4}]}
+    seen: list[Event] = []
+    with pytest.raises(Cancelled):
+        run("child", on=seen.append, stop=lambda: count(seen) >= 2, **child)
+    run("base", base="base", head=HEAD, stages=[{"freeze": "none", "epochs": 1}])
+    run("child", **child)
+    run("clean", **child)
+    assert bits("child") == bits("clean")
