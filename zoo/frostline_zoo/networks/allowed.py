@@ -60,8 +60,9 @@ _WRAPPERS = {"Bidirectional", "TimeDistributed"}
 _RECURRENT = {"LSTM", "GRU", "SimpleRNN"}
 _AUGMENTATIONS = {"RandomContrast"}
 
-# Keys that say nothing about the layer here: its name and training switch stand in the manifest, not in the config.
-_DROPPED = {"name", "trainable", "build_config"}
+# Keys that say nothing here: name and switch stand in the manifest, and a loop that is unrolled computes the same, only
+# it is traced step by step, for as many steps as a file cares to name.
+_DROPPED = {"name", "trainable", "build_config", "unroll"}
 # Keys that ask for what is not taken in. They may be there with one of these values.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "quantization_config": (None,),

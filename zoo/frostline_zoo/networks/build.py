@@ -5,18 +5,21 @@ describe(build(manifest, blobs)) == manifest, byte for byte
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
-from frostline_zoo.errors import CorruptError, InvalidError
+from frostline_zoo.errors import CorruptError, ExhaustedError, InvalidError
 from frostline_zoo.graph import CallRef, calls_in_order
 from frostline_zoo.manifest import Layer, Manifest, TensorRef
 from frostline_zoo.networks.allowed import make_layer
 from frostline_zoo.networks.weights import check_size, declared, fill, parameters_of
 from frostline_zoo.tensors import Array, decode_tensors
+
+MAX_OUTPUT_ELEMENTS = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -92,13 +95,21 @@ def call_layer(layer: Any, args: list[Any], kwargs: dict[str, Any]) -> list[Any]
 
     Raises:
         InvalidError: the layer does not fit its input.
+        ExhaustedError: an output has more than 2**28 numbers an example.
     """
     try:
-        return list(keras.tree.flatten(layer(*args, **kwargs)))
+        outputs = list(keras.tree.flatten(layer(*args, **kwargs)))
     except Exception as error:  # Keras raises whatever its layers happen to
         shapes = [tuple(tensor.shape) for tensor in keras.tree.flatten((args, kwargs)) if keras.ops.is_tensor(tensor)]
         fits = f"layer {layer.name!r} does not fit its input of shape {', '.join(str(shape) for shape in shapes)}"
         raise InvalidError(fits, reason="BAD_SHAPE") from error
+    for tensor in outputs:
+        if math.prod(side or 1 for side in tensor.shape[1:]) > MAX_OUTPUT_ELEMENTS:
+            text = (
+                f"layer {layer.name!r} makes {tuple(tensor.shape[1:])} numbers of one example: take a smaller network"
+            )
+            raise ExhaustedError(text, reason="LIMIT_OUTPUT")
+    return outputs
 
 
 def single(tensors: list[Any]) -> Any:

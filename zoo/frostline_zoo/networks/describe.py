@@ -26,7 +26,7 @@ from frostline_zoo.networks.weights import named_weights, parameters_of
 from frostline_zoo.preprocessing import Preprocessing
 from frostline_zoo.tensors import Array, encode_tensors
 
-_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def _plain(value: Any, scope: _Scope, name: str) -> Any:
 def checked_name(name: str) -> str:
     """Returns `name` where it can name a layer. Raises InvalidError."""
     if not _NAME.fullmatch(name) or ".." in name:
-        raise InvalidError(f"{name[:80]!r} cannot name a layer: use letters, digits and . _ - :", reason="BAD_NAME")
+        raise InvalidError(f"{name[:80]!r} cannot name a layer: use letters, digits and . _ -", reason="BAD_NAME")
     return name
 
 

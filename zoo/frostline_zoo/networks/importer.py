@@ -42,7 +42,7 @@ def import_network(path: Path, format: str = "auto", preprocessing: Preprocessin
             damaged (BAD_ARCHIVE, BAD_HDF5, BAD_JSON, LIMIT_DEPTH), a layer is not taken in (UNSAFE_LAYER,
             UNSUPPORTED_LAYER, EXTERNAL_REFERENCE, BAD_NAME), or the parts do not fit one another (BAD_CONFIG,
             BAD_GRAPH, BAD_SHAPE, BAD_WEIGHTS).
-        ExhaustedError: it unpacks to more than is taken (LIMIT_INFLATE, LIMIT_PARAMS).
+        ExhaustedError: it unpacks to more than is taken (LIMIT_INFLATE, LIMIT_PARAMS, LIMIT_OUTPUT).
     """
     if format not in ("auto", *FORMATS):
         text = f"the format {format[:80]!r} is not known: use auto, {', '.join(FORMATS)}"
