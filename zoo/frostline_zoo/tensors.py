@@ -70,13 +70,19 @@ def decode_tensors(content: bytes | memoryview) -> dict[str, Array]:
         for name, entry in entries:
             dtype, shape = _DTYPES[entry["dtype"]], tuple(int(side) for side in entry["shape"])
             start, stop = entry["data_offsets"]
-            if start != end or stop - start != dtype.itemsize * int(np.prod(shape, dtype=object)) or min(shape, default=0) < 0:
+            if (
+                start != end
+                or stop - start != dtype.itemsize * int(np.prod(shape, dtype=object))
+                or min(shape, default=0) < 0
+            ):
                 raise ValueError(name)
             tensors[name], end = body[start:stop].view(dtype).reshape(shape), stop
         if end != len(body):
             raise ValueError("tail")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CorruptError("not a tensor file: its header does not describe its bytes", reason="BAD_SAFETENSORS") from error
+        raise CorruptError(
+            "not a tensor file: its header does not describe its bytes", reason="BAD_SAFETENSORS"
+        ) from error
     return tensors
 
 
@@ -86,4 +92,6 @@ def map_tensors(path: Path) -> dict[str, Array]:
     Raises:
         CorruptError: the file is not safetensors.
     """
-    return decode_tensors(memoryview(np.memmap(path, np.uint8, mode="r")))
+    if path.stat().st_size == 0:  # which cannot be mapped
+        return decode_tensors(b"")
+    return decode_tensors(np.memmap(path, np.uint8, mode="r").data)

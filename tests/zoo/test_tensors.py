@@ -1,0 +1,77 @@
+"""Canonical safetensors: equal arrays are equal bytes, and what is no tensor file is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from frostline_zoo.errors import CorruptError
+from frostline_zoo.tensors import decode_tensors, encode_tensors, map_tensors
+
+ARRAYS = {
+    "kernel": np.arange(6, dtype="f4").reshape(2, 3),
+    "bias": np.array([0.5, -1.0]),
+    "step": np.array(7, "i8"),
+    "none": np.zeros((0, 3), "u1"),
+}
+
+
+def test_arrays_come_back_as_they_were() -> None:
+    found = decode_tensors(encode_tensors(ARRAYS))
+    assert found.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        assert (found[name].shape, found[name].dtype) == (array.shape, array.dtype)
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_the_bytes_depend_on_no_order_in_the_dict_or_in_memory() -> None:
+    shuffled = {name: np.array(ARRAYS[name], order="F") for name in reversed(ARRAYS)}
+    assert encode_tensors(shuffled) == encode_tensors(ARRAYS)
+
+
+def test_transposed_arrays_keep_their_values() -> None:
+    transposed = ARRAYS["kernel"].T
+    np.testing.assert_array_equal(decode_tensors(encode_tensors({"a": transposed}))["a"], transposed)
+
+
+def test_a_file_that_is_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
+    whole, path = encode_tensors(ARRAYS), tmp_path / "cut"
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        with pytest.raises(CorruptError):
+            map_tensors(path)
+
+
+def test_a_tail_is_refused() -> None:
+    with pytest.raises(CorruptError):
+        decode_tensors(encode_tensors(ARRAYS) + b"x")
+
+
+ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+LIES = {
+    "not an object": 7,
+    "an entry that is none": {"a": 7},
+    "an unknown dtype": {"a": ENTRY | {"dtype": "F31"}},
+    "a shape of another size": {"a": ENTRY | {"shape": [3]}},
+    "a negative shape": {"a": ENTRY | {"shape": [-1, -2]}},
+    "a hole": {"a": ENTRY | {"data_offsets": [4, 12]}},
+    "an overlap": {"a": ENTRY, "b": ENTRY},
+    "offsets that are texts": {"a": ENTRY | {"data_offsets": ["0", "8"]}},
+    "metadata": {"a": ENTRY, "__metadata__": {"format": "pt"}},
+    "a nest too deep": json.loads("[" * 500 + "]" * 500),
+}
+
+
+@pytest.mark.parametrize("header", LIES.values(), ids=LIES)
+def test_a_header_that_lies_is_refused(header: object) -> None:
+    text = json.dumps(header).encode()
+    with pytest.raises(CorruptError):
+        decode_tensors(len(text).to_bytes(8, "little") + text + bytes(8))
+
+
+def test_a_header_longer_than_its_file_is_refused() -> None:
+    with pytest.raises(CorruptError):
+        decode_tensors((1 << 62).to_bytes(8, "little") + bytes(64))
