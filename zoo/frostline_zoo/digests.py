@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing_extensions import Buffer
 from typing import Any
+
+from typing_extensions import Buffer
 
 from frostline_zoo.errors import InvalidError
 
@@ -43,5 +44,7 @@ def checked_digest(text: str) -> str:
         InvalidError: it is not.
     """
     if not _DIGEST.fullmatch(text):
-        raise InvalidError(f"{text[:80]!r} is not a digest: write sha256: and 64 hexadecimal digits", reason="BAD_DIGEST")
+        raise InvalidError(
+            f"{text[:80]!r} is not a digest: write sha256: and 64 hexadecimal digits", reason="BAD_DIGEST"
+        )
     return text

@@ -105,7 +105,9 @@ def parse_model_reference(text: str) -> VersionName | TagName:
     """
     match = re.fullmatch(rf"({_ID})(?::({_ID})|@({_NUMBER}))?", text)
     if match is None:
-        raise InvalidError(f"{text[:120]!r} does not name a model: write NAME, NAME:TAG or NAME@VERSION", reason="BAD_NAME")
+        raise InvalidError(
+            f"{text[:120]!r} does not name a model: write NAME, NAME:TAG or NAME@VERSION", reason="BAD_NAME"
+        )
     model, tag, number = match.groups()
     return VersionName(model, int(number)) if number else TagName(model, tag or LATEST)
 

@@ -12,7 +12,7 @@ INTERPOLATIONS = ("bilinear", "nearest", "bicubic", "area", "lanczos")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an example becomes a network's input: decoded and resized where it is an image, then `value * scale + offset`.
+    """How an example becomes an input: decoded and resized where it is an image, then `value * scale + offset`.
 
     Attributes:
         scale: one factor, or one for each channel.
@@ -42,8 +42,12 @@ class Preprocessing:
             raise InvalidError(f"preprocessing.{unknown[0]} is unknown: use scale, offset, interpolation")
         interpolation = value.get("interpolation", "bilinear")
         if interpolation not in INTERPOLATIONS:
-            raise InvalidError(f"preprocessing.interpolation {interpolation!r} is unknown: use {', '.join(INTERPOLATIONS)}")
-        return cls(_number("scale", value.get("scale", 1.0)), _number("offset", value.get("offset", 0.0)), interpolation)
+            raise InvalidError(
+                f"preprocessing.interpolation {interpolation!r} is unknown: use {', '.join(INTERPOLATIONS)}"
+            )
+        return cls(
+            _number("scale", value.get("scale", 1.0)), _number("offset", value.get("offset", 0.0)), interpolation
+        )
 
 
 def _listed(value: float | tuple[float, ...]) -> float | list[float]:
