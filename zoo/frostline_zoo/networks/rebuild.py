@@ -228,8 +228,8 @@ def _tensor(made: dict[str, _Made], ref: Reference, first: int) -> Any:
 
 
 def _is_mask_operation(class_name: str, config: Config) -> bool:
-    """Whether it is an operation, not a layer: only layers have a dtype."""
-    return class_name in _MASK_OPERATIONS and "dtype" not in config
+    """Whether it is an operation, not a layer: only layers can train, in every Keras."""
+    return class_name in _MASK_OPERATIONS and "trainable" not in config
 
 
 def class_and_config(data: Any) -> tuple[str, Config]:
