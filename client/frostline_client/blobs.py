@@ -94,8 +94,9 @@ class Blobs:
                 for piece in self._stub.ReadBlob(ReadBlobRequest(digest=digest, offset=offset)):
                     patience.progressed()
                     size_bytes = max(size_bytes, piece.size_bytes)
-                    take(piece.data)
-                    offset += len(piece.data)
+                    data = piece.data  # once: every look at it copies it
+                    take(data)
+                    offset += len(data)
                     if progress is not None:
                         progress(offset, size_bytes)
                 return

@@ -15,6 +15,7 @@ MESSAGE_BYTES = 1 << 20
 """The most data in one message: larger ones gain nothing, and gRPC refuses 4 MiB."""
 
 PENDING_WRITES = 8
+FLUSH_BYTES = 8 << 20
 
 Progress = Callable[[int, int], None]
 """Told how much is done and how much there is, in bytes, as a transfer goes on."""
@@ -66,6 +67,7 @@ class ReceivedFile:
         self._staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         self._file = self._staged.open("wb", buffering=0)
         self._hash = hashlib.sha256()
+        self._written = self._flushed = 0
         self._writer = ThreadPoolExecutor(1, "frostline-receive")
         self._pending: deque[Future[None]] = deque()
         self.size_bytes = 0
@@ -108,6 +110,12 @@ class ReceivedFile:
         view = memoryview(piece)
         while view:
             view = view[self._file.write(view) :]
+        self._written += len(piece)
+        if self._written - self._flushed >= FLUSH_BYTES:
+            if hasattr(os, "posix_fadvise"):  # the kernel starts to write, so that `keep` need not wait for all of it
+                advice = os.POSIX_FADV_DONTNEED
+                os.posix_fadvise(self._file.fileno(), self._flushed, self._written - self._flushed, advice)
+            self._flushed = self._written
 
 
 def digest_of(content: bytes | memoryview) -> str:

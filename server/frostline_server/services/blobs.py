@@ -86,24 +86,30 @@ async def _receive(upload: Upload, first: pb.UploadBlobRequest, rest: AsyncItera
     async with Writing(upload.append) as writing:
         message: pb.UploadBlobRequest | None = first
         while message is not None:
-            size += len(message.data)
+            piece = message.data  # once: every look at it copies it
+            size += len(piece)
             try:
-                _check_piece(message, first, size)
+                if message is not first:
+                    _check_follows(message)
+                _check_sizes(first, len(piece), size)
             except InvalidError:
                 upload.discard()
                 raise
-            if message.data:
-                await writing.add(message.data)
+            if piece:
+                await writing.add(piece)
             message = await anext(rest, None)
         await writing.finish()
 
 
-def _check_piece(message: pb.UploadBlobRequest, first: pb.UploadBlobRequest, size: int) -> None:
-    if message is not first and (message.digest or message.size_bytes or message.offset):
+def _check_follows(message: pb.UploadBlobRequest) -> None:
+    if message.digest or message.size_bytes or message.offset:
         text = "only the first message of an upload has a digest, a size and an offset"
         raise InvalidError(text, reason="OUT_OF_ORDER")
-    if len(message.data) > LARGEST_PIECE_BYTES:
-        text = f"a message has {len(message.data)} bytes of data: send at most {LARGEST_PIECE_BYTES}"
+
+
+def _check_sizes(first: pb.UploadBlobRequest, piece_size: int, size: int) -> None:
+    if piece_size > LARGEST_PIECE_BYTES:
+        text = f"a message has {piece_size} bytes of data: send at most {LARGEST_PIECE_BYTES}"
         raise InvalidError(text, reason="PIECE_TOO_LARGE", field="data")
     if size > first.size_bytes:
         text = f"more than the {first.size_bytes} bytes of {first.digest} came: name its right size"

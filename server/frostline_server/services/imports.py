@@ -84,10 +84,11 @@ class Imports:
                 if request.WhichOneof("part") != "data":
                     message = "an import has one header: send the file's bytes after it"
                     raise InvalidError(message, reason="OUT_OF_ORDER")
-                size += len(request.data)
+                piece = request.data  # once: every look at it copies it
+                size += len(piece)
                 if size > self._largest:
                     raise self._too_large()
-                await writing.add(request.data)
+                await writing.add(piece)
             await writing.finish()
         if size_bytes not in (0, size):
             message = f"the file ended at {size} of {size_bytes} bytes: send it again, whole"

@@ -1,32 +1,50 @@
 """Streams of pieces between the event loop and the disk: the one receives or sends while the other writes or reads.
 
-One piece at a time is under way on each side, so the slower side sets the speed, and memory stays bounded.
+Pieces change hands a few at a time, since to wake a thread costs about as much as to write a piece. No thread is held
+while a slow client is waited for, and a stream holds some megabytes at the most.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import islice
 from typing import Self
+
+AT_ONCE = 4
 
 
 class Writing:
-    """Gives pieces to `write`, which blocks, in a thread: `add` waits for the piece before, `finish` for the last."""
+    """Gives pieces to `write`, which blocks, in a thread; `add` waits where writing lags, `finish` for the last."""
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
+        self._waiting: list[bytes] = []
         self._under_way: asyncio.Future[None] | None = None
 
     async def add(self, piece: bytes) -> None:
-        """Takes the next piece. Raises what writing the one before has raised."""
-        await self.finish()
-        self._under_way = asyncio.get_running_loop().run_in_executor(None, self._write, piece)
+        """Takes the next piece. Raises what writing an earlier one has raised."""
+        self._waiting.append(piece)
+        if self._under_way is None or self._under_way.done() or len(self._waiting) >= AT_ONCE:
+            await self._settle()
+            pieces, self._waiting = self._waiting, []
+            self._under_way = asyncio.get_running_loop().run_in_executor(None, self._write_all, pieces)
 
     async def finish(self) -> None:
         """Waits until everything is written. Raises what writing has raised."""
+        await self._settle()
+        pieces, self._waiting = self._waiting, []
+        if pieces:
+            self._under_way = asyncio.get_running_loop().run_in_executor(None, self._write_all, pieces)
+            await self._settle()
+
+    async def _settle(self) -> None:
         if self._under_way is not None:
-            under_way, self._under_way = self._under_way, None
-            await asyncio.shield(under_way)
+            await asyncio.shield(self._under_way)
+
+    def _write_all(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            self._write(piece)
 
     async def __aenter__(self) -> Self:
         return self
@@ -38,12 +56,17 @@ class Writing:
 
 
 async def read_ahead(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Yields from `pieces`, which blocks, in a thread, and already reads the next piece while one is sent."""
+    """Yields from `pieces`, which blocks, in a thread, and reads the next ones while one is sent."""
     loop = asyncio.get_running_loop()
-    coming = loop.run_in_executor(None, next, pieces, None)
+    coming = loop.run_in_executor(None, _next, pieces, 1)
     try:
-        while (piece := await asyncio.shield(coming)) is not None:
-            coming = loop.run_in_executor(None, next, pieces, None)
-            yield piece
+        while here := await asyncio.shield(coming):
+            coming = loop.run_in_executor(None, _next, pieces, AT_ONCE)
+            for piece in here:
+                yield piece
     finally:
         await asyncio.wait([coming])
+
+
+def _next(pieces: Iterator[bytes], count: int) -> list[bytes]:
+    return list(islice(pieces, count))

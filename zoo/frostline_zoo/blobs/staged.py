@@ -15,6 +15,7 @@ from typing_extensions import Buffer
 from frostline_zoo.errors import ExhaustedError
 
 PIECE_BYTES = 1 << 20
+FLUSH_BYTES = 8 << 20
 
 
 class StagedFile:
@@ -27,6 +28,7 @@ class StagedFile:
         """Opens `path`, made where it is missing; what it holds already is read and hashed."""
         self.path = path
         self._hash = hashlib.sha256()
+        self._flushed = 0
         self._file = path.open("a+b", buffering=0)
         self.size = 0
         self._file.seek(0)
@@ -48,6 +50,15 @@ class StagedFile:
                 self._hash.update(view[written : written + done])
                 self.size += done
                 written += done
+        if self.size - self._flushed >= FLUSH_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Has the kernel start to write what it would otherwise leave for `sync` to wait for."""
+        if hasattr(os, "posix_fadvise"):  # pages that are not yet written are not dropped, only written
+            advice = os.POSIX_FADV_DONTNEED
+            os.posix_fadvise(self._file.fileno(), self._flushed, self.size - self._flushed, advice)
+        self._flushed = self.size
 
     @property
     def digest(self) -> str:
