@@ -20,10 +20,14 @@ from frostline_zoo.examples.intake import Batch, Intake
 from frostline_zoo.examples.spec import DIGEST_BYTES, ExampleSpec
 from frostline_zoo.names import DatasetName, DatasetVersionName
 
-Request = messages.PushExamplesRequest
+MAX_SORTING = 8
+"""How many messages of one stream may wait to be sorted, while the next one is received."""
 
 MAX_WRITING = 2
 """How many shards of one stream may be on their way to disk, while the next one is received."""
+
+WORTH_KEEPING_BYTES = 1 << 20
+"""Of a stream that broke, less than this is sent again instead of having a shard of its own."""
 
 ANSWER_BYTES = 1 << 18
 
@@ -48,30 +52,35 @@ class DatasetService(DatasetServiceServicer):
         contents, loop = self._datasets.contents, asyncio.get_running_loop()
         sorter = ThreadPoolExecutor(1, "frostline-intake")
         intake: Intake | None = None
+        sorting: deque[asyncio.Future[Batch | None]] = deque()
         writing: deque[tuple[Batch, asyncio.Future[None]]] = deque()
         try:
-            async for request in _one_ahead(requests):
+            async for request in requests:
                 if intake is None:
                     intake = await asyncio.to_thread(contents.intake, ExampleSpec.parse(request.spec))
-                batch = await loop.run_in_executor(sorter, intake.add, request.data, list(request.sizes))
-                if batch is not None:
-                    writing.append((batch, loop.run_in_executor(None, contents.keep, batch)))
+                sorting.append(loop.run_in_executor(sorter, intake.add, request.data, list(request.sizes)))
+                while sorting and (sorting[0].done() or len(sorting) > MAX_SORTING):
+                    self._write(await sorting.popleft(), writing)
                 while writing and (writing[0][1].done() or len(writing) > MAX_WRITING):
                     for answer in await _answers(*writing.popleft()):
                         yield answer
             if intake is None:
                 raise InvalidError("a push begins with a message that says what the examples are", reason="BAD_SPEC")
-            batch = intake.rest()
-            writing.append((batch, loop.run_in_executor(None, contents.keep, batch)))
+            sorting.append(loop.run_in_executor(sorter, intake.rest))
+            while sorting:
+                self._write(await sorting.popleft(), writing)
             while writing:
                 for answer in await _answers(*writing.popleft()):
                     yield answer
         finally:
-            if (
-                intake is not None
-            ):  # where the stream broke: what came whole is kept, so that every attempt gets further
+            if intake is not None:  # if the stream broke: what came whole is kept, so that every attempt gets further
                 sorter.submit(_keep_rest, contents, intake)
             sorter.shutdown(wait=False)
+
+    def _write(self, batch: Batch | None, writing: deque[tuple[Batch, asyncio.Future[None]]]) -> None:
+        if batch is not None:
+            keeping = asyncio.get_running_loop().run_in_executor(None, self._datasets.contents.keep, batch)
+            writing.append((batch, keeping))
 
     async def CreateDatasetVersion(
         self, request: messages.CreateDatasetVersionRequest, context: Any
@@ -108,23 +117,10 @@ class DatasetService(DatasetServiceServicer):
         return messages.DeleteDatasetResponse()
 
 
-async def _one_ahead(requests: AsyncIterator[Request]) -> AsyncIterator[Request]:
-    """Yields the requests; while one is worked on, the next is received already."""
-
-    async def receive() -> Request | None:
-        return await anext(requests, None)
-
-    coming = asyncio.create_task(receive())
-    try:
-        while (request := await coming) is not None:
-            coming = asyncio.create_task(receive())
-            yield request
-    finally:
-        coming.cancel()
-
-
 def _keep_rest(contents: Contents, intake: Intake) -> None:
-    contents.keep(intake.rest())
+    rest = intake.rest()
+    if rest.size_bytes >= WORTH_KEEPING_BYTES:
+        contents.keep(rest)
 
 
 async def _answers(batch: Batch, kept: asyncio.Future[None]) -> list[messages.PushExamplesResponse]:

@@ -187,7 +187,6 @@ class Datasets:
             listed, class_names = appended(before, newest.class_names, listed, class_names)
             places = self._places(listed, new.spec)
             list_digest = self._blobs.put(listed.encode())
-        _, once_each = np.unique(places.shard << 32 | places.row, return_index=True)  # equal digests, one place
         record = DatasetVersionRecord(
             DatasetVersionName(new.dataset.dataset, 1 if newest is None else newest.name.number + 1),
             list_digest,
@@ -195,7 +194,7 @@ class Datasets:
             len(listed),
             class_names,
             tuple(listed.class_counts(class_names)),
-            int(places.sizes()[once_each].sum()),
+            places.size_bytes(),
             now(),
         )
         if newest is not None and replace(record, name=newest.name, created=newest.created) == newest:

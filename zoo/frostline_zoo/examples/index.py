@@ -22,6 +22,9 @@ from frostline_zoo.examples.spec import Digests, ExampleSpec
 
 Keys = npt.NDArray[np.uint64]
 
+MARKS_PER_EXAMPLE = 8
+MAX_MARKS = 1 << 24
+
 
 @dataclass(frozen=True)
 class Places:
@@ -41,12 +44,14 @@ class Places:
         """Returns which of the examples are not stored, ascending."""
         return np.flatnonzero(self.shard < 0)
 
-    def sizes(self) -> Rows:
-        """Returns the sizes of the contents in bytes, (n,); 0 where one is not stored."""
-        sizes = np.zeros(len(self.shard), np.int64)
+    def size_bytes(self) -> int:
+        """Returns the size of the contents, each counted once."""
+        total = 0
         for shard, chosen in self.by_shard(np.arange(len(self.shard))):
-            sizes[chosen] = shard.sizes(self.row[chosen])
-        return sizes
+            is_used = np.zeros(len(shard), bool)
+            is_used[self.row[chosen]] = True
+            total += int(shard.sizes(np.flatnonzero(is_used)).sum())
+        return total
 
     def by_shard(self, examples: Rows) -> list[tuple[Shard, Rows]]:
         """Returns each shard that holds some of `examples`, with the positions of those in `examples`."""
@@ -69,6 +74,7 @@ class ExampleIndex:
         self._keys: Keys = np.empty(0, np.uint64)  # ascending; equal ones side by side
         self._shard: npt.NDArray[np.int32] = np.empty(0, np.int32)
         self._row: npt.NDArray[np.int32] = np.empty(0, np.int32)
+        self._marks: npt.NDArray[np.bool_] = np.zeros(1 << 16, bool)  # by a key's last bits: whether some key has them
 
     def refresh(self) -> None:
         """Takes in the shards that came since, from this process or another, and lets go of those that are gone."""
@@ -112,8 +118,13 @@ class ExampleIndex:
             at[pending] += 1
 
     def missing(self, digests: Digests) -> Rows:
-        """Returns which of the examples (n, 32) are not stored, ascending."""
-        return self.locate(digests).missing()
+        """Returns which of the examples (n, 32) are not stored, ascending. Fast where most are not."""
+        marks = self._marks
+        known = marks[_keys(digests) & np.uint64(len(marks) - 1)]  # perhaps; the others are surely not
+        if known.any():
+            maybe = np.flatnonzero(known)
+            known[maybe] = self.locate(digests[maybe]).shard >= 0
+        return np.flatnonzero(~known)
 
     def _add(self, shard: Shard) -> None:
         keys = _keys(shard.digests)
@@ -123,6 +134,13 @@ class ExampleIndex:
         self._shard = np.insert(self._shard, at, np.int32(len(self._shards)))
         self._row = np.insert(self._row, at, order.astype(np.int32))
         self._shards = (*self._shards, shard)
+        self._mark(keys)
+
+    def _mark(self, keys: Keys) -> None:
+        if MARKS_PER_EXAMPLE * len(self._keys) > len(self._marks) < MAX_MARKS:
+            self._marks = np.zeros(min(MAX_MARKS, 2 << (MARKS_PER_EXAMPLE * len(self._keys)).bit_length()), bool)
+            keys = self._keys
+        self._marks[keys & np.uint64(len(self._marks) - 1)] = True
 
     def _let_go(self) -> None:
         gone = [number for number, shard in enumerate(self._shards) if not self._blobs.has(shard.digest)]
