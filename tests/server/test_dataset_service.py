@@ -51,10 +51,11 @@ class Wire:
 
 @pytest.fixture
 def wire(bare_server: Any) -> Iterator[Wire]:
-    wire = Wire(bare_server.channel)
+    wire, staging = Wire(bare_server.channel), bare_server.data / "staging"
+    others = set(staging.iterdir())  # unfinished uploads of other tests
     wire.push(pb.PushExamplesRequest(spec=SPEC, data=X.tobytes()))
     yield wire
-    assert not list((bare_server.data / "staging").iterdir())
+    assert not set(staging.iterdir()) - others
 
 
 def refused(code: grpc.StatusCode, call: Any, *arguments: Any, **fields: Any) -> str:
