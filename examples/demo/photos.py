@@ -56,7 +56,7 @@ def prepare(zoo: Client, assets: Path, seeds: Iterable[int]) -> Task:
         batch_size=10,
         scratch_rate=0.001,
         head_rate=0.003,
-        thawed_rate=0.001,
+        thawed_rate=0.0003,
         scratch_suffix="-arrays",
     )
 

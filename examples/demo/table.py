@@ -42,7 +42,7 @@ def notes(task: Task, results: Sequence[Result]) -> list[str]:
     """Returns what a reader has to know to judge the figures."""
     seeds = len(results) // len(METHODS)
     lines = [
-        f"Means of {seeds} seeds, accuracy with its spread, on held-out examples after {task.epochs} epochs.",
+        f"Seeds: {seeds}. Accuracy: its mean and spread on held-out examples after {task.epochs} epochs.",
         "An epoch includes its validation. Features: rows, of all seeds. Bytes: of one version.",
     ]
     uncached, cached = (weights(results, method) for method in METHODS if method.reuses and not method.thaws)
