@@ -40,14 +40,6 @@ class BlobStoreContract:
     def test_putting_the_same_bytes_twice_is_no_error(self, store: BlobStore) -> None:
         assert store.put(b"twice") == store.put(b"twice")
 
-    @pytest.mark.parametrize("other", [LARGE, ABSENT.encode(), b"", b"x" * 100])
-    def test_what_was_put_as_like_another_comes_back_as_it_is(self, store: BlobStore, other: bytes) -> None:
-        content = b"begin" + LARGE[:5000] + b"end"
-        digest = store.put(content, like=store.put(other))
-        assert (store.get(digest), store.size(digest)) == (content, len(content))
-        assert b"".join(store.read(digest, 3, 4000)) == content[3:4003]
-        assert store.missing([digest, store.put(content, like=ABSENT)]) == []
-
     def test_a_file_is_stored_and_gone_afterwards(self, store: BlobStore, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(LARGE)
         store.put_file(tmp_path / "file", digest_of(LARGE))
@@ -145,36 +137,6 @@ def test_a_blob_is_one_file_under_the_first_two_digits(store: LocalBlobStore, tm
     path = tmp_path / "data/blobs/sha256" / digest[7:9] / digest[9:]
     assert store.local_path(digest) == store.verified_path(digest) == path
     assert path.read_bytes() == b"content"
-
-
-BASE = random.Random(0).randbytes(10_000)
-CHANGED = BASE[:4000] + b"changed" + BASE[4007:]
-
-
-def test_what_is_like_another_is_stored_as_the_difference(store: LocalBlobStore, tmp_path: Path) -> None:
-    child = store.put(CHANGED, like=store.put(BASE))
-    grandchild = store.put(CHANGED[:-1], like=child)
-    for digest, content in ((child, CHANGED), (grandchild, CHANGED[:-1])):
-        (path,) = (tmp_path / "data/blobs/sha256" / digest[7:9]).glob(f"{digest[9:]}*")
-        assert path.stat().st_size < 200
-        assert store.get(digest) == content
-    assert store.local_path(grandchild).read_bytes() == CHANGED[:-1]
-
-
-@pytest.mark.parametrize("damaged", ["the difference", "its base"])
-def test_a_difference_that_changed_is_refused_until_it_is_put_again(store: LocalBlobStore, damaged: str) -> None:
-    base = store.put(BASE)
-    child = store.put(CHANGED, like=base)
-    path = store.local_path(base)
-    if damaged == "the difference":
-        path = path.parent.parent / child[7:9] / f"{child[9:]}.delta"
-    path.write_bytes(path.read_bytes()[:-1] + b"!")
-    for _ in range(2):
-        with pytest.raises(CorruptError, match=child):
-            store.get(child)
-    store.put(BASE)
-    store.put(CHANGED, like=base)
-    assert store.get(child) == CHANGED
 
 
 def test_a_verified_path_is_refused_where_the_file_has_changed(store: LocalBlobStore) -> None:

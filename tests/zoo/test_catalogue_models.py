@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,19 +93,6 @@ def test_a_child_adds_its_changed_layer_and_its_manifest(engine: Engine, models:
     assert child.parent == parent.name
     assert child.size_bytes == 3 * blob_size
     assert child.added_bytes == blob_size + blobs.size(child.digest)
-
-
-def test_a_layer_counts_as_added_again_once_no_version_has_it(
-    engine: Engine, models: Models, blobs: LocalBlobStore
-) -> None:
-    first = add(engine, models, "digits", chain(blobs, 1))
-    add(engine, models, "letters", chain(blobs, 1, 2))
-    models.delete(ModelName("digits"))
-    assert add(engine, models, "digits", chain(blobs, 1)).added_bytes == blobs.size(first.digest)
-    for name in ("digits", "letters"):
-        models.delete(ModelName(name))
-    again = add(engine, models, "digits", chain(blobs, 1))
-    assert replace(again, created=first.created) == first
 
 
 def test_a_layer_shared_within_a_network_counts_once(engine: Engine, models: Models, blobs: LocalBlobStore) -> None:

@@ -100,7 +100,7 @@ class Imports:
         return None if answer is None else pb.ImportModelResponse.FromString(answer)
 
     def _commit(self, model: ModelName, imported: Imported, request_id: str, request: str) -> pb.ImportModelResponse:
-        self._models.put_manifest(imported.manifest)  # before the transaction, which holds up every other writer
+        self._blobs.put(imported.manifest.encode())  # before the transaction, which holds up every other writer
         with self._engine.begin() as connection:
 
             def make() -> bytes:

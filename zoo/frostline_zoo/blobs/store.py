@@ -25,13 +25,8 @@ class BlobStore(ABC):
     Whatever `put` and its kin have returned from survives a crash and a power cut.
     """
 
-    def put(self, content: Buffer, *, like: str | None = None) -> str:
+    def put(self, content: Buffer) -> str:
         """Stores `content` and returns its digest.
-
-        Args:
-            content: the bytes.
-            like: the digest of a stored blob that `content` is much like, so that a store may keep only the
-                difference; what is read is the same.
 
         Raises:
             ExhaustedError: the disk is full.
@@ -40,7 +35,7 @@ class BlobStore(ABC):
         if self.has(digest):
             self._settle(digest)
         else:
-            self._write(digest, content, like)
+            self._write(digest, content)
         return digest
 
     def put_file(self, path: Path, digest: str) -> None:
@@ -147,8 +142,8 @@ class BlobStore(ABC):
         """Yields the stored bytes as they are, in pieces of at most 1 MiB."""
 
     @abstractmethod
-    def _write(self, digest: str, content: Buffer, like: str | None) -> None:
-        """Stores `content` durably, whole or not at all; perhaps as what differs from the blob `like`."""
+    def _write(self, digest: str, content: Buffer) -> None:
+        """Stores `content` durably, whole or not at all."""
 
     @abstractmethod
     def _take(self, digest: str, path: Path) -> None:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, select
 
 from frostline_zoo.blobs.store import BlobStore
 from frostline_zoo.catalogue.database import now, reading
 from frostline_zoo.catalogue.pages import read_page
-from frostline_zoo.catalogue.tables import layer_blobs, models, tags, versions
+from frostline_zoo.catalogue.tables import models, tags, version_blobs, versions
 from frostline_zoo.catalogue.tags import model_id, point, version_key
 from frostline_zoo.catalogue.uses import refuse_where_used
-from frostline_zoo.errors import CorruptError, NotFoundError
+from frostline_zoo.errors import NotFoundError
 from frostline_zoo.manifest import Manifest
 from frostline_zoo.names import LATEST, ModelName, TagName, VersionName, checked_id
 
@@ -91,8 +91,6 @@ class Models:
         with self._engine.begin() as connection:
             key = model_id(connection, name)
             refuse_where_used(connection, str(name))
-            for digest in connection.scalars(select(versions.c.digest).where(versions.c.model_id == key)).all():
-                self._forget_blobs(connection, digest)
             connection.execute(delete(models).where(models.c.id == key))
 
     def version(self, name: VersionName | TagName) -> VersionRecord:
@@ -148,7 +146,7 @@ class Models:
         if missing:
             message = f"no blob {missing[0]}, a layer's weights ({len(missing)} are missing): upload it first"
             raise NotFoundError(message, reason="BLOB_NOT_FOUND", digest=missing[0])
-        digest = self.put_manifest(manifest)
+        digest = self._blobs.put(manifest.encode())
         owner = connection.scalar(select(models.c.id).where(models.c.name == name.model))
         if owner is None:
             made = insert(models).values(name=name.model, created=now()).returning(models.c.id)
@@ -161,27 +159,12 @@ class Models:
         point(connection, owner, LATEST, key)
         return _read_version(connection, key)
 
-    def put_manifest(self, manifest: Manifest) -> str:
-        """Stores a manifest, as what differs from its parent's where there is one, and returns its digest.
-
-        `add_version` does so too; done before the transaction, other writers wait less.
-        """
-        return self._blobs.put(manifest.encode(), like=manifest.parent)
-
-    def _forget_blobs(self, connection: Connection, digest: str) -> None:
-        """Counts one version less for the blobs of a version; one whose manifest is lost stays counted."""
-        try:
-            blobs = Manifest.decode(self._blobs.get(digest)).blobs()
-        except (NotFoundError, CorruptError):
-            return
-        known = layer_blobs.c.digest.in_(blobs)
-        connection.execute(update(layer_blobs).where(known).values(version_count=layer_blobs.c.version_count - 1))
-        connection.execute(delete(layer_blobs).where(known, layer_blobs.c.version_count <= 0))
-
     def _insert(self, connection: Connection, owner: int, number: int, digest: str, manifest: Manifest) -> int:
         sizes = {blob: self._blobs.size(blob) for blob in manifest.blobs()}
-        known = set(connection.scalars(select(layer_blobs.c.digest).where(layer_blobs.c.digest.in_(sizes))))
-        added = sum(size for blob, size in sizes.items() if blob not in known)
+        known = connection.scalars(
+            select(version_blobs.c.digest).where(version_blobs.c.digest.in_(sizes)).distinct()
+        ).all()
+        added = sum(size for blob, size in sizes.items() if blob not in set(known))
         parameters = sum(math.prod(p.shape) for layer in manifest.layers for p in layer.parameters)
         key: int = connection.execute(
             insert(versions)
@@ -199,11 +182,8 @@ class Models:
             )
             .returning(versions.c.id)
         ).scalar_one()
-        one_more = {"version_count": layer_blobs.c.version_count + 1}
-        connection.execute(update(layer_blobs).where(layer_blobs.c.digest.in_(known)).values(one_more))
-        new = [{"digest": blob, "version_count": 1} for blob in sizes if blob not in known]
-        if new:
-            connection.execute(insert(layer_blobs), new)
+        if sizes:
+            connection.execute(insert(version_blobs), [{"version_id": key, "digest": blob} for blob in sizes])
         return key
 
 

@@ -1,8 +1,7 @@
 """The catalogue's tables. SQLite holds them today; nothing here is SQLite's own.
 
-    models ─< versions                           networks; their manifests are blobs
+    models ─< versions ─< version_blobs          what a version is made of
        └────< tags >──── versions                movable names
-    layer_blobs                                  in how many versions a layer's weights are
     datasets ─< dataset_versions                 lists of examples; the lists are blobs
     shards                                       blobs that hold examples' contents
     jobs ─< job_events                           what was submitted, and what happened
@@ -97,11 +96,12 @@ versions = Table(
     UniqueConstraint("model_id", "number"),
 )
 
-layer_blobs = Table(  # a count and no list: a child of a deep network would add more rows here than bytes to its layers
-    "layer_blobs",
+version_blobs = Table(
+    "version_blobs",
     metadata,
-    Column("digest", _DIGEST, primary_key=True),
-    Column("version_count", Integer, nullable=False),
+    Column("version_id", _KEY, _belongs_to("versions.id"), nullable=False),
+    Column("digest", _DIGEST, nullable=False, index=True),
+    PrimaryKeyConstraint("version_id", "digest"),
 )
 
 tags = Table(

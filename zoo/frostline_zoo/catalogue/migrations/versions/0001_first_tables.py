@@ -64,11 +64,13 @@ def _models() -> None:
     )
     op.create_index("ix_versions_digest", "versions", ["digest"])
     op.create_table(
-        "layer_blobs",
+        "version_blobs",
+        _column("version_id", KEY),
         _column("digest", DIGEST),
-        _column("version_count", sa.Integer()),
-        sa.PrimaryKeyConstraint("digest", name="pk_layer_blobs"),
+        sa.PrimaryKeyConstraint("version_id", "digest", name="pk_version_blobs"),
+        _belongs_to("versions", "version_blobs", "version_id"),
     )
+    op.create_index("ix_version_blobs_digest", "version_blobs", ["digest"])
     op.create_table(
         "tags",
         _column("model_id", KEY),
