@@ -158,6 +158,34 @@ def test_what_can_not_run_is_refused_at_once(jobs: Any, text: str, code: str, me
     assert jobs.ListJobs(pb.ListJobsRequest()).jobs == before
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"reuse": {"through": "h7"}}, "h7"),
+        ({"stages": [{"freeze": {"through": "h7"}}]}, "h7"),
+        ({"stages": [{"freeze": {"through": "top"}}]}, "top"),
+        ({"data": {"train": "threes"}}, "labels of threes run up to 2, the network's output has 2 units"),
+        ({"head": [{"Conv2D": {"filters": 1, "kernel_size": 3}}]}, "Conv2D does not fit on a tensor of shape (6)"),
+        ({"head": [{"Dense": {"unit": 2}}]}, "head[0].Dense.unit is unknown: use units"),
+        ({"data": {"train": "wide"}}, "examples are (9,), the network's input is (4,)"),
+        ({"data": {"train": "unlabelled"}}, "has no labels"),
+    ],
+)
+def test_what_does_not_fit_the_base_is_refused_at_once(
+    jobs: Any, base: str, server: Server, changes: dict[str, Any], message: str
+) -> None:
+    with Client(server.address) as zoo:
+        zoo.datasets.push("wide", np.ones((4, 9), np.float32), np.zeros(4, np.int64))
+        zoo.datasets.push("threes", np.ones((3, 4), np.float32), np.arange(3))
+        zoo.datasets.push("unlabelled", np.ones((4, 4), np.float32))
+    head = [{"Dense": {"units": 2, "name": "top"}}]
+    before = jobs.ListJobs(pb.ListJobsRequest()).jobs
+    text = recipe("misfit", **{"base": "base", "reuse": {"through": "h1"}, "head": head, **changes})
+    refused, said = refusal(jobs.CreateJob, pb.CreateJobRequest(recipe=text))
+    assert (refused.name, message in said, "\n" in said) == ("INVALID_ARGUMENT", True, False), said
+    assert jobs.ListJobs(pb.ListJobsRequest()).jobs == before
+
+
 def test_unknown_and_malformed_names_are_refused(jobs: Any) -> None:
     unknown, malformed = "jobs/aaaaaaaaaaaa", "jobs/A"
     for call, request in (
