@@ -16,6 +16,8 @@ from frostline_server.features.checksums import as_words, row_checksums
 from frostline_server.features.segment import feature_keys, write_segment
 from frostline_zoo.blobs.local import LocalBlobStore
 from frostline_zoo.digests import canonical_json, digest_of, digest_of_json
+from frostline_zoo.examples.lists import ExampleList
+from frostline_zoo.examples.shards import shard_pieces
 from frostline_zoo.examples.spec import ExampleSpec, contents_digests
 from frostline_zoo.identity import layer_digest, reduced_config, trunk_digests
 from frostline_zoo.manifest import Call, Input, Layer, Manifest, Parameter, TensorRef
@@ -66,6 +68,20 @@ def _hashed(kind: str, value: Any) -> Iterator[str]:
     yield f"  {digest_of_json(kind, value)}"
 
 
+def datasets() -> Iterator[str]:
+    """Two examples, the shard that holds them, and the list of a dataset with their labels."""
+    spec, rows = ExampleSpec("uint8", (2,)), np.array([[1, 2], [3, 4]], np.uint8)
+    digests = contents_digests(spec, [row.tobytes() for row in rows])
+    for row, digest in zip(rows, digests, strict=True):
+        yield f'SHA-256("frostline.example.v1\\n{spec}\\n" {row.tobytes().hex(" ")})'
+        yield f"  {digest.tobytes().hex()}"
+    shard = b"".join(bytes(piece) for piece in shard_pieces(spec, digests, [rows.tobytes()], []))
+    listed = ExampleList(digests, np.array([0, 1])).encode()
+    for what, content in (("shard", shard), ("list", listed)):
+        yield f"{what} {content[8 : content.index(b'}}') + 2].decode()}"
+        yield f"  {len(content)} bytes, {digest_of(content)}"
+
+
 def features() -> Iterator[str]:
     """A segment with one row, for the example (1, 2) and a made-up trunk."""
     trunk = digest_of(b"a trunk")
@@ -84,7 +100,7 @@ def features() -> Iterator[str]:
         yield f"segment    {path.stat().st_size} bytes"
 
 
-EXAMPLES = (canonical, tensors, networks, features)
+EXAMPLES = (canonical, tensors, networks, datasets, features)
 
 if __name__ == "__main__":
     for example in EXAMPLES:
