@@ -164,7 +164,7 @@ def test_what_can_not_run_is_refused_at_once(jobs: Any, text: str, code: str, me
         ({"reuse": {"through": "h7"}}, "h7"),
         ({"stages": [{"freeze": {"through": "h7"}}]}, "h7"),
         ({"stages": [{"freeze": {"through": "top"}}]}, "top"),
-        ({"data": {"train": "threes"}}, "labels of threes run up to 2, the network's output has 2 units"),
+        ({"data": {"train": "threes"}}, "labels of threes@1 run up to 2, the network's output has 2 units"),
         ({"head": [{"Conv2D": {"filters": 1, "kernel_size": 3}}]}, "Conv2D does not fit on a tensor of shape (6)"),
         ({"head": [{"Dense": {"unit": 2}}]}, "head[0].Dense.unit is unknown: use units"),
         ({"data": {"train": "wide"}}, "examples are (9,), the network's input is (4,)"),
