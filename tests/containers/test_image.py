@@ -48,6 +48,7 @@ def compose(port: int) -> Iterator[Compose]:
         run("up", "--detach")
         yield run
     finally:
+        print(run("logs", "--tail", "50"))  # which pytest shows where a test failed
         run("down", "--volumes")
 
 
