@@ -64,6 +64,13 @@ def test_arrays_are_pushed_once_and_only_what_is_new_after_that(zoo: Client) -> 
     assert again.class_counts == (10, 10, 10)
 
 
+def test_only_what_is_missing_is_sent_where_a_sample_shows_that_some_is_there(zoo: Client) -> None:
+    x = np.arange(6000, dtype=np.int32).reshape(2000, 3)
+    zoo.datasets.push("half", x[:1000])
+    whole = zoo.datasets.push("whole", x)
+    assert (whole.sent_count, whole.present_count) == (1000, 1000)
+
+
 def test_a_push_of_what_is_the_newest_version_makes_none(zoo: Client) -> None:
     versions = [zoo.datasets.push("same", X, Y) for _ in range(2)]
     assert versions[0].name == versions[1].name == "same@1"
@@ -251,7 +258,7 @@ class BreakingProxy:
             while passed < limit and (piece := source.recv(1 << 16)):
                 target.sendall(piece)
                 passed += len(piece)
-                time.sleep(0.001)  # slower than the server, which else has much unread that is lost with the connection
+                time.sleep(0.004)  # slower than the server, which else has much unread that is lost with the connection
         if is_counted:
             self.passed.append(passed)
         for end in (source, target):
@@ -262,14 +269,14 @@ class BreakingProxy:
 
 def test_a_push_goes_on_after_broken_connections_where_it_was(bare_server: Any) -> None:
     x = np.random.default_rng(9).integers(0, 256, (20_000, 600), np.uint8)  # 12 MB
-    proxy = BreakingProxy(bare_server.address, [5_000_000, 5_000_000])
+    proxy = BreakingProxy(bare_server.address, [8_000_000, 2_000_000])
     with Client(proxy.address) as zoo:
         pushed = zoo.datasets.push("broken", x, np.arange(20_000) % 10)
     proxy.close()
     assert pushed.example_count == 20_000
     assert len(proxy.passed) >= 2
-    assert pushed.present_count > 5_000
-    assert sum(proxy.passed) < 1.4 * x.nbytes
+    assert pushed.present_count > 4_000
+    assert sum(proxy.passed) < 19_000_000  # from the start each time would be 22 MB
 
 
 def test_a_push_that_its_caller_breaks_off_leaves_no_dataset_and_nothing_staged(zoo: Client) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy import insert
 
 from frostline_zoo.blobs.local import LocalBlobStore
-from frostline_zoo.catalogue.database import connect, migrate
+from frostline_zoo.catalogue.database import connect, migrate, now
 from frostline_zoo.catalogue.datasets import Datasets, DatasetVersionRecord, NewVersion
-from frostline_zoo.errors import CorruptError, InvalidError, NotFoundError
+from frostline_zoo.catalogue.tables import job_uses, jobs
+from frostline_zoo.errors import CorruptError, FailedPreconditionError, InvalidError, NotFoundError
 from frostline_zoo.examples.dataset import check_fits
 from frostline_zoo.examples.lists import ExampleList
 from frostline_zoo.examples.spec import ExampleSpec, contents_digests, rows_digests
@@ -29,10 +32,10 @@ class Zoo:
     """The datasets of a data folder, with the steps of a push."""
 
     def __init__(self, data: Path) -> None:
-        engine = connect(data / "frostline.db")
-        migrate(engine)
+        self.engine = connect(data / "frostline.db")
+        migrate(self.engine)
         self.blobs = LocalBlobStore(data)
-        self.datasets = Datasets(engine, self.blobs, shard_bytes=500)
+        self.datasets = Datasets(self.engine, self.blobs, shard_bytes=500)
 
     def push(
         self, name: str, x: np.ndarray | list[bytes], y: np.ndarray | None = None, **options: Any
@@ -205,6 +208,26 @@ def test_one_changed_byte_is_never_used(zoo: Zoo, kind: str) -> None:
         zoo.datasets.open("digits")
     zoo.push("digits", DIGITS if kind == "arrays" else [png(digit) for digit in DIGITS])
     zoo.datasets.open("digits").inputs(range(40), (6, 5, 1), "float32", PLAIN)
+
+
+def test_appends_at_the_same_time_are_all_there(zoo: Zoo) -> None:
+    zoo.push("busy", DIGITS)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda n: zoo.push("busy", DIGITS[n : n + 1], append=True), range(8)))
+    examples = zoo.datasets.open("busy")
+    assert len(examples) == 48
+    assert sorted(row.tobytes() for row in examples.contents(range(40, 48))) == sorted(d.tobytes() for d in DIGITS[:8])
+
+
+def test_a_dataset_that_an_unfinished_job_uses_is_not_deleted(zoo: Zoo) -> None:
+    name = zoo.push("used", DIGITS).name
+    with zoo.engine.begin() as connection:
+        job = {"name": "a" * 12, "state": "RUNNING", "recipe": "{}", "model": "m", "created": now()}
+        key = connection.execute(insert(jobs).values(**job).returning(jobs.c.id)).scalar_one()
+        connection.execute(insert(job_uses).values(job_id=key, resource="datasets/used"))
+    with pytest.raises(FailedPreconditionError, match="is used by jobs/aaaaaaaaaaaa"):
+        zoo.datasets.delete(DatasetName("used"))
+    assert zoo.datasets.get(name).name == name
 
 
 def test_a_list_of_examples_that_are_not_stored_names_the_first_ten(zoo: Zoo) -> None:

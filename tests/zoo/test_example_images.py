@@ -81,6 +81,20 @@ def test_the_fast_check_takes_no_more_than_the_decoder_of_well_formed_chunks(
         Image.open(io.BytesIO(content), formats=["PNG"]).load()
 
 
+@pytest.mark.parametrize("lines", [b"\x05ab", b"\x00a", b"\x00abc", b""], ids=["filter", "short", "long", "empty"])
+def test_a_png_of_right_checksums_but_wrong_pixels_is_not_plain(lines: bytes) -> None:
+    header = struct.pack(">IIBBBBB", 2, 1, 8, 0, 0, 0, 0)
+    content = PNG[:8] + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    assert not images.is_plain_png(content)
+
+
+def test_a_png_whose_pixels_have_no_end_is_not_plain() -> None:
+    header = struct.pack(">IIBBBBB", 2, 1, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(b"\x00ab")
+    assert images.is_plain_png(PNG[:8] + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
+    assert not images.is_plain_png(PNG[:8] + chunk(b"IHDR", header) + chunk(b"IDAT", pixels[:-2]) + chunk(b"IEND", b""))
+
+
 def test_an_image_of_another_size_is_resized_as_asked() -> None:
     black_and_white = encoded(Image.fromarray(np.array([[0, 255]], np.uint8)), "PNG")
     assert images.decode(black_and_white, 1, 4, 1, "nearest").ravel().tolist() == [0, 0, 255, 255]
