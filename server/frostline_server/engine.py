@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from frostline_zoo.errors import InvalidError
+
 Array = npt.NDArray[Any]
 
 # On a CPU the best batch is the largest whose widest tensor stays near the caches; benchmarks/fill.py measures it.
@@ -48,6 +50,16 @@ def compiled_forward(model: keras.Model) -> Callable[[Sequence[Array]], list[Arr
     program = tf.function(lambda inputs: _listed(model(_one_or_all(inputs), training=False)), autograph=False)
 
     def forward(inputs: Sequence[Array]) -> list[Array]:
+        try:
+            return run(inputs)
+        except tf.errors.InvalidArgumentError as error:
+            raise InvalidError(
+                "the network cannot take these rows: a value is outside what one of its layers takes, "
+                "such as an index past the end of an Embedding",
+                reason="VALUE_OUT_OF_RANGE",
+            ) from error
+
+    def run(inputs: Sequence[Array]) -> list[Array]:
         return [output.numpy() for output in program([tf.convert_to_tensor(array) for array in inputs])]
 
     return forward

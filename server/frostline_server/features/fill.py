@@ -10,11 +10,15 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
 from frostline_server.features.segment import feature_keys
 from frostline_server.features.store import FeatureStore, TrunkRows
+from frostline_zoo.errors import CorruptError
 
 Array = npt.NDArray[Any]
+
+log = structlog.get_logger()
 
 _FLUSH_BYTES = 64 << 20
 _FLUSH_SECONDS = 5.0
@@ -109,9 +113,13 @@ def _compute(
         nonlocal unsaved_bytes, saved_at
         if unsaved:
             places = np.concatenate(unsaved)
-            for rows, array in zip(stored, features, strict=True):
-                if rows:
-                    rows.append(keys[places], array[places])
+            try:
+                for rows, array in zip(stored, features, strict=True):
+                    if rows:
+                        rows.append(keys[places], array[places])
+            except (OSError, CorruptError):  # the rows are in memory; what is not stored is computed again some day
+                log.warning("features could not be stored; the job goes on without", exc_info=True)
+                stored[:] = [None] * len(stored)
         unsaved.clear()
         unsaved_bytes, saved_at = 0, time.monotonic()
 

@@ -57,9 +57,9 @@ class FeatureStore:
             try:
                 described = json.loads((folder / _DESCRIPTION).read_bytes())
                 shape, dtype = tuple(described["shape"]), str(described["dtype"])
+                rows = TrunkRows(folder, f"sha256:{folder.name}", shape, dtype)
             except (OSError, ValueError, KeyError, TypeError):
                 continue
-            rows = TrunkRows(folder, f"sha256:{folder.name}", shape, dtype)
             yield TrunkInfo(rows.trunk, rows.count(), rows.size_bytes(), shape, dtype)
 
 
@@ -125,12 +125,14 @@ class TrunkRows:
         return sum(segment.path.stat().st_size for segment in self._segments if segment.path.exists())
 
     def _load(self) -> None:
-        for path in sorted(self._folder.glob("*.safetensors")):
+        for path in sorted(self._folder.glob("[0-9]" * 8 + "-*.safetensors")):
             self._next_sequence = max(self._next_sequence, int(path.name[:8]) + 1)
             try:
                 self._segments.append(Segment(path, self.trunk))
-            except (CorruptError, OSError):
+            except CorruptError:
                 path.unlink(missing_ok=True)  # it holds nothing that could be trusted
+            except OSError:
+                continue
         self._segments = [segment for segment in self._segments if segment.rows.shape[1:] == (self._row_words,)]
         self._index()
 

@@ -113,6 +113,8 @@ class Trainer:
                 except AbortedError:
                     self._stop_job.set()
                     return
+                except Exception:  # a busy or full disk: the lease outlasts a few missed beats
+                    log.warning("a heartbeat failed", job=str(job.name), exc_info=True)
 
         heart = threading.Thread(target=beat, name="heart", daemon=True)
         heart.start()

@@ -46,7 +46,7 @@ STATUS_OF: dict[type[ZooError], grpc.StatusCode] = {
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 DOMAIN = "frostline"
-LONGEST_MESSAGE = 1000  # metadata is refused by clients above 8 KiB, and the message goes twice
+LONGEST_MESSAGE = 1000  # in bytes: metadata is refused by clients above 8 KiB, and the message goes twice
 
 log = structlog.get_logger()
 
@@ -90,10 +90,15 @@ def status_of(error: ZooError) -> Status:
 
 
 def _status(code: grpc.StatusCode, message: str, reason: str, metadata: Mapping[str, str]) -> Status:
-    status = Status(code=code.value[0], message=message[:LONGEST_MESSAGE])
-    cut = {key: value[:LONGEST_MESSAGE] for key, value in metadata.items()}
+    status = Status(code=code.value[0], message=_cut(message))
+    cut = {_cut(key): _cut(value) for key, value in metadata.items()}
     _add(status, ErrorInfo(reason=reason, domain=DOMAIN, metadata=cut))
     return status
+
+
+def _cut(text: str) -> str:
+    """Returns the start of a text, as much as metadata holds, without what UTF-8 cannot say."""
+    return text.encode("utf-8", "replace")[:LONGEST_MESSAGE].decode("utf-8", "ignore")
 
 
 def _add(status: Status, detail: Message) -> None:

@@ -67,9 +67,7 @@ def make(kind: str, named: Named, **defaults: Any) -> Any:
     snake = {snake_case(choice): choice for choice in choices}
     name = name if name in choices else snake.get(name, name)
     if name not in choices:
-        raise InvalidError(
-            f"{place}: {named.name!r} is not one of the {kind}s known here: use {', '.join(sorted(choices))}"
-        )
+        raise InvalidError(f"{place}: {named.name!r} is not a known {kind}: use {', '.join(sorted(choices))}")
     arguments = {key: _argument(value, f"{named.path}.{name}.{key}") for key, value in named.arguments.items()}
     known = _arguments_of(choices[name])
     for key in arguments:

@@ -86,6 +86,13 @@ def as_targets(labels: Array | None, objective: Objective, network: keras.Model,
     units = network.outputs[0].shape[-1]
     loss = type(objective.make_loss()).__name__
     if loss == "SparseCategoricalCrossentropy":
+        if len(network.outputs[0].shape) != 2:
+            shape = _shown(network.outputs[0].shape[1:])
+            raise InvalidError(
+                f"the network puts out {shape} for each example, and classes need one row of units: "
+                "put a Flatten or GlobalAveragePooling2D layer into the head",
+                reason="SHAPE_MISMATCH",
+            )
         if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
             raise InvalidError(f"the labels of {dataset} are not classes, and the loss is {loss}: name another loss")
         if len(labels) and int(labels.max()) >= units:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
@@ -73,7 +73,7 @@ class Place:
         if (
             isinstance(value, bool)
             or not isinstance(value, int | float)
-            or not math.isfinite(value)
+            or not -sys.float_info.max <= value <= sys.float_info.max
             or not holds(value)
         ):
             self.refuse(allowed)

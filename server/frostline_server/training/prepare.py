@@ -64,9 +64,11 @@ def prepare(recipe: Recipe, zoo: ZooAccess) -> Prepared:
     cuts = tuple(_cut(network, assembled.reused if stage.freeze is None else stage.freeze) for stage in recipe.stages)
     for stage, cut in zip(recipe.stages, cuts, strict=True):
         _check_trains(network, cut)
+        _check_sizes(network, cut)
         make("optimizer", stage.optimizer)
     objective = objective_of(recipe, network.model)
     train, held_out = _parts(recipe, examples, zoo, objective, network)
+    _check_monitors(recipe, objective, held_out is not None)
     parts = [part for part in (train, held_out) if part]
     lists = [digest_of(part.examples.digests[part.places].tobytes() + part.targets.tobytes()) for part in parts]
     origin = digest_of_json("origin", [network.manifest.digest, *lists, asdict(recipe)])
@@ -79,8 +81,30 @@ def _cut(network: Network, freeze: tuple[str, ...]) -> Cut:
 
 def _check_trains(network: Network, cut: Cut) -> None:
     above = [layer for name, layer in network.layers.items() if name not in cut.frozen]
-    if not any(layer.weights for layer in above):
+    for layer in above:
+        layer.trainable = True
+    if not any(layer.trainable_weights for layer in above):
         raise InvalidError("nothing above the cut has weights to train: freeze fewer layers, or add layers to the head")
+
+
+def _check_sizes(network: Network, cut: Cut) -> None:
+    for ref in cut.frontier:
+        if None in network.tensors[ref].shape[1:]:
+            raise InvalidError(
+                f"layer {ref.layer!r} puts out tensors of any size, and features have one: "
+                "freeze up to a layer behind a global pooling, or use a base with a fixed input size",
+                reason="FREE_SIZE",
+            )
+
+
+def _check_monitors(recipe: Recipe, objective: Objective, has_validation: bool) -> None:
+    names = ["loss", *(metric.name for metric in objective.make_metrics())]
+    names += [f"val_{name}" for name in names] if has_validation else []
+    for number, stage in enumerate(recipe.stages):
+        monitor = stage.early_stopping.monitor if stage.early_stopping else None
+        if monitor is not None and monitor not in names:
+            place = f"stages[{number}].early_stopping.monitor"
+            raise InvalidError(f"recipe: {place} is {monitor!r}: use {', '.join(names)}", reason="BAD_RECIPE")
 
 
 def _parts(

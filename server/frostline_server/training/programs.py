@@ -54,6 +54,9 @@ class Programs:
                 stage.batch_size,
             )
         else:
+            # A kept head is made of an earlier job's layers, and a later stage of that job may have frozen some.
+            for kept, wanted in zip(program.head.layers, head.layers, strict=True):
+                kept.trainable = wanted.trainable
             set_values(program.head.variables, values_of(head.variables))
             fresh = make("optimizer", stage.optimizer)
             fresh.build(program.head.trainable_variables)

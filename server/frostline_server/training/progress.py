@@ -42,22 +42,21 @@ class Progress:
         """Takes in an epoch's figures; returns whether it is the best so far.
 
         Raises:
-            InvalidError: the monitored metric is not among the figures, or the loss is not a number any more.
+            InvalidError: the loss is not a number any more.
         """
         epoch = self.epochs_run
         for name, value in metrics.items():
             self.history.setdefault(name, []).append(value)
         if not math.isfinite(metrics["loss"]):
             raise InvalidError(
-                f"the loss is {metrics['loss']} after epoch {epoch}: lower the learning rate, or clip the gradients",
+                f"the loss is {metrics['loss']} after epoch {epoch + 1}: "
+                "lower the learning rate, or clip the gradients",
                 reason="DIVERGED",
             )
         rule = self.early_stopping
         if rule is None:
             return False
         monitor = rule.monitor or ("val_loss" if "val_loss" in metrics else "loss")
-        if monitor not in metrics:
-            raise InvalidError(f"early_stopping.monitor is {monitor!r}: use {', '.join(metrics)}")
         sign = -1.0 if monitor.endswith(_HIGHER_IS_BETTER) else 1.0
         value = sign * metrics[monitor]
         best = sign * self.history[monitor][self.best_epoch] if self.best_epoch >= 0 else math.inf

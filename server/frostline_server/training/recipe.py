@@ -159,7 +159,8 @@ class Recipe:
             InvalidError: the text is not JSON, or not a recipe; the message names the key and lists what is allowed.
         """
         try:
-            place = Place(json.loads(text))
+            place = Place(json.loads(text, parse_constant=_refuse_constant))
+            json.dumps(place.value, ensure_ascii=False).encode()  # a lone half of a surrogate pair is no text
         except (ValueError, RecursionError) as error:
             raise InvalidError("the recipe is not JSON text", reason="BAD_RECIPE") from error
         fields = place.object(
@@ -210,6 +211,10 @@ def _check_origin(place: Place, fields: dict[str, Place]) -> None:
     for stage in fields["stages"].items("") if "stages" in fields else []:
         if stage.value.get("freeze") not in (None, "none"):
             Place(stage.value["freeze"], f"{stage.path}.freeze").refuse("without a base there is nothing to freeze")
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)  # NaN and Infinity are Python's, not JSON's
 
 
 def _dataset(place: Place) -> str:

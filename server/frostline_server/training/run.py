@@ -102,7 +102,7 @@ class _Run:
             set_values(self._network.layers[name].variables, values)
         if state.stage or state.history:
             epochs = max(map(len, state.history.values()), default=0)
-            self._tell(Noted(f"goes on from its checkpoint, stage {state.stage}, epoch {epochs}"))
+            self._tell(Noted(f"goes on from its checkpoint, stage {state.stage + 1}, epoch {epochs + 1}"))
         while state.stage < len(self._recipe.stages):
             cut = self._prepared.cuts[state.stage]
             state.end_stage(self._run_stage(state.stage, cut), self._network, cut)
@@ -122,8 +122,10 @@ class _Run:
         self._tell(StageStarted(number, stage.epochs, result.frozen_layer_count, trainable))
         filled: Filling | None = None
         if self._recipe.cached or not cut.frozen:
-            started = time.perf_counter()
+            started, own = time.perf_counter(), result.rows_computed
+            result.rows_reused = 0
             filled = self._fill(number, trunk, result)
+            result.rows_reused = max(0, result.rows_reused - own)  # of a resumed stage: those are its own
             result.fill_seconds += time.perf_counter() - started
         saved_at = time.monotonic()
 

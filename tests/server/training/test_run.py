@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -154,7 +156,7 @@ def test_early_stopping_keeps_the_best_epochs_figures(digits: Digits, run: Runs)
 
 
 REFUSED = [
-    ({"head": [{"Dens": {}}]}, r"head\[0\]: 'Dens' is not one of the layers known here"),
+    ({"head": [{"Dens": {}}]}, r"head\[0\]: 'Dens' is not a known layer"),
     ({"head": [{"Dense": {"unit": 5}}]}, r"head\[0\].Dense.unit is unknown: use units, activation"),
     ({"head": [{"Dense": {"units": -1}}]}, r"head\[0\]: Keras refuses Dense\(units=-1\)"),
     ({"head": [{"Dense": {"units": 5, "activation": "softmx"}}]}, r"Keras refuses Dense"),
@@ -162,15 +164,23 @@ REFUSED = [
         {"head": [{"Conv2D": {"filters": 2, "kernel_size": 3}}, *HEAD]},
         r"Conv2D does not fit on a tensor of shape \(12\)",
     ),
-    ({"head": [{"Lambda": {"function": "f"}}]}, "'Lambda' is not one of the layers known here"),
+    ({"head": [{"Lambda": {"function": "f"}}]}, "'Lambda' is not a known layer"),
     ({"head": [{"Dense": {"units": 4, "activation": "softmax"}}]}, "labels of digits run up to 4, .* 4 units"),
     ({"reuse": {"through": "h9"}}, "h9"),
     ({"stages": [{"freeze": {"through": "top"}}]}, "not a cut|nothing"),
     ({"stages": [{"optimizer": {"Adam": {"lr": 1}}}]}, r"stages\[0\].optimizer.Adam.lr is unknown: use learning_rate"),
-    ({"stages": [{"optimizer": "Adm"}]}, "'Adm' is not one of the optimizers known here: use .*Adam"),
+    ({"stages": [{"optimizer": "Adm"}]}, "'Adm' is not a known optimizer: use .*Adam"),
     ({"data": {"train": "digits", "validation": {"fraction": 0.001}}}, "leaves none on one side"),
     ({"base": None, "head": [{"Conv1D": {"filters": 2, "kernel_size": 3}}]}, "does not fit on a tensor of shape"),
     ({"data": {"train": "wide"}}, "16"),
+    ({"metrics": ["acuracy"]}, "'acuracy' is not a known metric: use .*AUC"),
+    ({"loss": "mean_squred"}, "'mean_squred' is not a known loss: use .*MeanSquaredError"),
+    (
+        {"stages": [{"early_stopping": {"monitor": "val_loss"}}]},
+        r"stages\[0\].early_stopping.monitor .* use loss, accuracy",
+    ),
+    ({"head": [{"Reshape": {"target_shape": [3, 4]}}, *HEAD]}, r"puts out \(3, 5\) for each example"),
+    ({"head": [{"Flatten": {}}], "loss": "mse"}, "not a cut|nothing above the cut has weights to train"),
 ]
 
 
@@ -200,3 +210,30 @@ def test_a_checkpoint_of_another_start_is_not_gone_on_from(digits: Digits, run: 
     run("child", **child)
     run("clean", **child)
     assert bits("child") == bits("clean")
+
+
+def test_stages_that_freeze_more_and_more_run_alike_a_second_time(digits: Digits, run: Runs, bits: Bits) -> None:
+    """Kept programs are made of layers that a later stage has frozen."""
+    digits("digits", count=40)
+    run("base", head=DEEP, stages=[{"epochs": 1}])
+    stages = [{"freeze": "none", "epochs": 1}, {"freeze": {"through": "h2"}, "epochs": 1}, {"epochs": 1}]
+    run("first", base="base", head=HEAD, stages=stages)
+    run("second", base="base", head=HEAD, stages=stages)
+    assert bits("first") == bits("second")
+
+
+def test_features_deleted_while_they_fill_cost_nothing_but_time(
+    zoo: ZooAccess, digits: Digits, run: Runs, bits: Bits, tmp_path: Path
+) -> None:
+    """Law 4, under a running job."""
+    digits("digits", count=40)
+    run("base", head=DEEP, stages=[{"epochs": 1}])
+    child = {"base": "base", "reuse": {"through": "h3"}, "head": HEAD, "stages": [{"epochs": 2}]}
+    run("undisturbed", **child)
+    folder = tmp_path / "data" / "features"
+    for injury in ("deleted", "in the way"):
+        shutil.rmtree(folder)
+        if injury == "in the way":
+            folder.write_text("no folder can be made here")
+        run(injury.replace(" ", "-"), **child)
+        assert bits(injury.replace(" ", "-")) == bits("undisturbed")
