@@ -93,7 +93,7 @@ def show(session: Session, dataset: str) -> None:
 
 @command(datasets, "delete", "frostline datasets delete digits", "frostline datasets delete digits --yes")
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask. Without a terminal nobody is asked.")
 def delete(session: Session, name: str, yes: bool) -> None:
     """Delete a dataset with its versions. What other datasets share with it stays."""
     session.confirm(f"Delete the dataset {name} with all its versions?", yes)

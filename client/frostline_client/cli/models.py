@@ -159,7 +159,7 @@ def tag(session: Session, model: str, tag: str | None, is_deleted: bool) -> None
 
 @command(models, "delete", "frostline models delete mnist-5-9", "frostline models delete mnist-5-9 --yes")
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask. Without a terminal nobody is asked.")
 def delete(session: Session, name: str, yes: bool) -> None:
     """Delete a model with its versions and tags. Models that were made from it stay whole."""
     session.confirm(f"Delete the model {name} with all its versions?", yes)
@@ -187,6 +187,8 @@ def pull(session: Session, model: str, folder: Path) -> None:
 @click.option("--format", default="keras", show_default=True, help="keras: a file that plain Keras loads.")
 def export(session: Session, model: str, path: Path, format: str) -> None:
     """Write a version to PATH in the format of another tool."""
+    if format == "keras" and path.suffix != ".keras":
+        raise click.UsageError(f"{path} is not named .keras, and Keras tells its formats by the name: end it so")
     with session.client() as zoo, transferring(f"export {model}") as progress:
         size_bytes = zoo.models.export(model, path, format=format, progress=progress)
     session.show(

@@ -84,7 +84,8 @@ class DatasetServiceServicer(object):
     def PushExamples(self, request_iterator, context):
         """Stores the contents of examples. The first message carries `spec`; every message carries whole examples. The
         server answers as examples become durable, with their digests and with those it refused. Nothing that was
-        answered is lost; whatever was not answered when the stream breaks has to be sent again.
+        answered is lost; whatever was not answered when the stream breaks has to be sent again. Contents that are stored
+        stay stored, whether or not a dataset comes to list them, so that the next push need not send them.
 
         Errors:
         INVALID_ARGUMENT    `spec` is malformed, or `data` does not hold whole examples.
@@ -108,6 +109,8 @@ class DatasetServiceServicer(object):
         labels do not fit the classes; appended examples or classes do not fit the version they follow.
         NOT_FOUND            the list's blob, or an example of it, is not stored (the first ten are named).
         ALREADY_EXISTS       `request_id` was used for another request.
+        ABORTED              others make versions of the dataset faster than this could follow: try again.
+        DATA_LOSS            the stored list has changed on disk.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

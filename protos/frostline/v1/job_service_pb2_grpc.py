@@ -79,6 +79,8 @@ class JobServiceServicer(object):
         in the base, a cut is not a cut, labels or shapes do not fit.
         NOT_FOUND         the base or a dataset does not exist.
         ALREADY_EXISTS    `request_id` was used for another request.
+        DATA_LOSS         a stored layer or example has changed on disk.
+        UNAVAILABLE       the worker process is starting again, or the server stops: try again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

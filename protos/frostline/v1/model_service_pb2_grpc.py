@@ -101,6 +101,7 @@ class ModelServiceServicer(object):
         preprocessing is malformed; a message is out of order.
         ALREADY_EXISTS      `request_id` was used for another request.
         RESOURCE_EXHAUSTED  the file is larger than the server takes, or the disk is full.
+        UNAVAILABLE         the worker process is starting again, or the server stops: try again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -203,6 +204,7 @@ class ModelServiceServicer(object):
         INVALID_ARGUMENT  the name or the format is malformed or not supported.
         NOT_FOUND         the zoo holds no such version.
         DATA_LOSS         a stored layer has changed on disk.
+        UNAVAILABLE       the worker process is starting again, or the server stops: try again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

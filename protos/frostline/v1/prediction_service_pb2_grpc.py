@@ -55,6 +55,7 @@ class PredictionServiceServicer(object):
         several inputs.
         NOT_FOUND         the zoo holds no such version, or the version no such layer.
         DATA_LOSS         a stored layer has changed on disk.
+        UNAVAILABLE       the worker process is starting again, or the server stops: try again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
