@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -49,32 +49,34 @@ class DatasetService(DatasetServiceServicer):
         self, requests: AsyncIterator[messages.PushExamplesRequest], context: Any
     ) -> AsyncIterator[messages.PushExamplesResponse]:
         """Takes in contents; one thread sorts what has come while others write what is sorted."""
-        contents, loop = self._datasets.contents, asyncio.get_running_loop()
+        contents = self._datasets.contents
         sorter = ThreadPoolExecutor(1, "frostline-intake")
         intake: Intake | None = None
-        sorting: deque[asyncio.Future[Batch | None]] = deque()
+        sorting: deque[Future[Batch | None]] = deque()
         writing: deque[tuple[Batch, asyncio.Future[None]]] = deque()
         try:
             async for request in requests:
                 if intake is None:
                     intake = await asyncio.to_thread(contents.intake, ExampleSpec.parse(request.spec))
-                sorting.append(loop.run_in_executor(sorter, intake.add, request.data, list(request.sizes)))
+                sorting.append(sorter.submit(intake.add, request.data, list(request.sizes)))
                 while sorting and (sorting[0].done() or len(sorting) > MAX_SORTING):
-                    self._write(await sorting.popleft(), writing)
+                    self._write(await asyncio.wrap_future(sorting[0]), writing)
+                    sorting.popleft()
                 while writing and (writing[0][1].done() or len(writing) > MAX_WRITING):
                     for answer in await _answers(*writing.popleft()):
                         yield answer
             if intake is None:
                 raise InvalidError("a push begins with a message that says what the examples are", reason="BAD_SPEC")
-            sorting.append(loop.run_in_executor(sorter, intake.rest))
+            sorting.append(sorter.submit(intake.rest))
             while sorting:
-                self._write(await sorting.popleft(), writing)
+                self._write(await asyncio.wrap_future(sorting[0]), writing)
+                sorting.popleft()
             while writing:
                 for answer in await _answers(*writing.popleft()):
                     yield answer
         finally:
             if intake is not None:  # if the stream broke: what came whole is kept, so that every attempt gets further
-                sorter.submit(_keep_rest, contents, intake)
+                sorter.submit(_keep_rest, contents, intake, list(sorting))
             sorter.shutdown(wait=False)
 
     def _write(self, batch: Batch | None, writing: deque[tuple[Batch, asyncio.Future[None]]]) -> None:
@@ -117,10 +119,12 @@ class DatasetService(DatasetServiceServicer):
         return messages.DeleteDatasetResponse()
 
 
-def _keep_rest(contents: Contents, intake: Intake) -> None:
-    rest = intake.rest()
-    if rest.size_bytes >= WORTH_KEEPING_BYTES:
-        contents.keep(rest)
+def _keep_rest(contents: Contents, intake: Intake, sorting: list[Future[Batch | None]]) -> None:
+    """Keeps what was sorted and not yet on its way to disk."""
+    batches = [future.result() for future in sorting if not future.cancelled() and future.exception() is None]
+    for batch in (*batches, intake.rest()):
+        if batch is not None and batch.size_bytes >= WORTH_KEEPING_BYTES:
+            contents.keep(batch)
 
 
 async def _answers(batch: Batch, kept: asyncio.Future[None]) -> list[messages.PushExamplesResponse]:
