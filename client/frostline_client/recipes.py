@@ -15,8 +15,6 @@ import yaml
 
 from frostline_client.errors import InvalidError
 
-STAGE_KEYS = ("freeze", "optimizer", "batch_size", "epochs", "early_stopping")
-
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """Reads a recipe from a YAML or JSON file.

@@ -47,11 +47,6 @@ class JobEvent:
     time: datetime
     event: Event | StateChanged
 
-    @property
-    def ends_job(self) -> bool:
-        """Whether the job ended with this event."""
-        return isinstance(self.event, StateChanged) and self.event.state.ended
-
 
 @dataclass(frozen=True)
 class Job:

@@ -8,7 +8,7 @@ from frostline_server.training.zoo import ZooAccess
 
 
 def check_recipe(recipe: Recipe, zoo: ZooAccess) -> None:
-    """Returns where the recipe could run.
+    """Finds out whether the recipe could run.
 
     Raises:
         NotFoundError: the base or a dataset does not exist.

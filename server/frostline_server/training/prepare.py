@@ -61,7 +61,8 @@ def prepare(recipe: Recipe, zoo: ZooAccess) -> Prepared:
     examples = zoo.datasets.open(recipe.data.train)
     assembled = assemble(recipe, base, examples.spec, zoo.blobs.get)
     network = assembled.network
-    cuts = tuple(_cut(network, assembled.reused if stage.freeze is None else stage.freeze) for stage in recipe.stages)
+    frozen = [assembled.reused if stage.freeze is None else stage.freeze for stage in recipe.stages]
+    cuts = tuple(cut_through(network.manifest, names) for names in frozen)
     for stage, cut in zip(recipe.stages, cuts, strict=True):
         _check_trains(network, cut)
         _check_sizes(network, cut)
@@ -73,10 +74,6 @@ def prepare(recipe: Recipe, zoo: ZooAccess) -> Prepared:
     lists = [digest_of(part.examples.digests[part.places].tobytes() + part.targets.tobytes()) for part in parts]
     origin = digest_of_json("origin", [network.manifest.digest, *lists, asdict(recipe)])
     return Prepared(origin, version.digest if version else None, network, cuts, objective, train, held_out)
-
-
-def _cut(network: Network, freeze: tuple[str, ...]) -> Cut:
-    return cut_through(network.manifest, freeze)
 
 
 def _check_trains(network: Network, cut: Cut) -> None:

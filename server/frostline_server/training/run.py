@@ -112,8 +112,9 @@ class _Run:
 
     def _run_stage(self, number: int, cut: Cut) -> StageResult:
         stage, state = self._recipe.stages[number], self._state
-        # Described anew: an earlier stage may have changed layers that this one freezes.
-        manifest = describe(self._network.model, self._network.manifest.preprocessing).manifest
+        manifest = self._network.manifest
+        if state.layers:  # described anew: an earlier stage has changed layers that this one may freeze
+            manifest = describe(self._network.model, manifest.preprocessing).manifest
         trunk, head = split_at(replace(self._network, manifest=manifest), cut)
         program = self._programs.epoch_of(head, stage, self._prepared.objective)
         progress = state.resume(stage.early_stopping, program.variables)
