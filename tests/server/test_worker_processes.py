@@ -42,6 +42,9 @@ while (frame := channel.receive()) is not None and "stop" not in frame.header:
     elif header.get("recipe") == "deadly":
         time.sleep(0.3)
         os.kill(os.getpid(), 9)
+    elif header.get("recipe", "").startswith("raw "):
+        os.write(int(given["--channel"]), bytes.fromhex(header["recipe"][4:]))
+        time.sleep(1000)
     else:
         header.setdefault("number", 0)
         channel.send(Frame({**header, "pid": os.getpid()}, frame.payload))
@@ -118,6 +121,25 @@ def test_what_another_call_kills_is_to_be_tried_again(command: list[str]) -> Non
     async def use(workbench: Workbench) -> None:
         with pytest.raises(UnavailableError, match="died"):
             await workbench.check_recipe("deadly")
+        assert await echo(workbench) == b"abcd"
+
+    with_workbench(command, use)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"Traceback (most recent call last):",
+        b"\0\0\0\3\0\0\0\0{x}",
+        b"\0\0\0\2\0\0\0\0[]",
+        b"\0\0\0\2\0\0\0\0{}",
+    ],
+    ids=["text", "no JSON", "no object", "no number"],
+)
+def test_a_child_that_sends_nonsense_counts_as_dead_at_once(command: list[str], sent: bytes) -> None:
+    async def use(workbench: Workbench) -> None:
+        with pytest.raises(UnavailableError, match="died"):
+            await workbench.check_recipe(f"raw {sent.hex()}")
         assert await echo(workbench) == b"abcd"
 
     with_workbench(command, use)

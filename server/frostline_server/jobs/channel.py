@@ -15,6 +15,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+LARGEST_HEADER_BYTES = 16 << 20
 _LENGTHS = struct.Struct(">II")
 
 
@@ -69,9 +70,11 @@ class ServerChannel:
         await self._writer.drain()
 
     async def receive(self) -> Frame | None:
-        """Waits for a frame; returns None when the child is gone."""
+        """Waits for a frame; returns None when the child is gone. Raises ValueError for what is not a frame."""
         try:
             header_size, payload_size = _LENGTHS.unpack(await self._reader.readexactly(_LENGTHS.size))
+            if header_size > LARGEST_HEADER_BYTES:  # refused now, instead of waited for
+                raise ValueError(f"a frame's header of {header_size} bytes")
             header = json.loads(await self._reader.readexactly(header_size))
             return Frame(header, await self._reader.readexactly(payload_size))
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -51,7 +51,7 @@ class Child:
         """Makes a child that runs `command` and then `--owner OWNER --channel DESCRIPTOR --parent PID`.
 
         `received` is called with every frame that it sends, `died` with the owner, and whether it crashed, whenever a
-        process has ended.
+        process has ended. One that sends what is no frame, or what `received` raises for, is killed.
         """
         self.owner = ""
         self.ready = asyncio.Event()
@@ -150,6 +150,9 @@ class Child:
                     self.ready.set()
                 else:
                     self._received(frame)
+        except Exception:  # what sends nonsense has lost its way, or was taken over by a file that it read
+            log.exception("a worker sent what is no message", owner=self.owner)
+            process.kill()
         finally:
             self._channel = None
             if not self._stopping:
