@@ -15,6 +15,7 @@ from frostline_server.jobs.records import Job, State, StateChanged
 from frostline_server.jobs.table import Jobs
 from frostline_server.jobs.transitions import CRASHES_ALLOWED
 from frostline_server.training.events import EpochEnded, Filled, StageResult, StageStarted
+from frostline_server.training.plan import StagePlan
 from frostline_zoo.blobs.local import LocalBlobStore
 from frostline_zoo.catalogue.database import connect, migrate, now
 from frostline_zoo.catalogue.models import Models
@@ -29,6 +30,7 @@ from frostline_zoo.manifest import Input, Manifest, TensorRef
 from frostline_zoo.names import JobName, ModelName, VersionName
 
 RECIPE = json.dumps({"name": "digits", "head": [{"Dense": {"units": 2}}], "data": {"train": "pixels"}})
+PLAN = StagePlan(("h1",), 1, "store", ("h1",), "float32", 1, 20, 28, 1536, 0.5, 3.0, "storing h1 saves 2.5 s")
 RESULT = Manifest((Input("x", (4,), "float32"),), (), (TensorRef("x"),))
 
 
@@ -99,7 +101,7 @@ def test_jobs_are_listed_newest_first_page_by_page(desk: Desk) -> None:
 
 def test_a_finished_job_has_its_version_figures_and_stages(desk: Desk) -> None:
     job = desk.running()
-    stage = StageResult(1, 10, epochs_run=2, history={"loss": [0.5, float("nan")]})
+    stage = StageResult(1, 10, epochs_run=2, history={"loss": [0.5, float("nan")]}, plan=PLAN, seconds_saved=2.5)
     made = desk.leases.finish(job, RESULT, [stage], {"loss": 0.25})
     assert made == VersionName("digits", 1)
     record, stages = desk.jobs.history(job.name)
@@ -227,12 +229,13 @@ def test_a_stage_that_was_taken_up_again_counts_each_epoch_once(desk: Desk) -> N
     job, time = desk.running(), now()
     epochs = [EpochEnded(0, number, {"loss": 1.0 - number / 10}, 2.0) for number in range(3)]
     again = [EpochEnded(0, number, {"loss": 0.5 - number / 10}, 3.0) for number in (1, 2)]
-    told = [StageStarted(0, 5, 2, 30), Filled(0, 10, 10, 4), *epochs, StageStarted(0, 5, 2, 30), *again]
+    started = StageStarted(0, 5, 2, 30, PLAN)
+    told = [started, Filled(0, 10, 10, 4), *epochs, started, *again]
     desk.leases.append(job, [(time + timedelta(seconds=at), event) for at, event in enumerate(told)])
     (stage,) = desk.jobs.history(job.name)[1]
     assert stage.history == {"loss": [1.0, 0.4, 0.3]}
     assert (stage.epochs_run, stage.train_seconds, stage.fill_seconds) == (3, 8.0, 1.0)
-    assert (stage.rows_computed, stage.rows_reused) == (4, 6)
+    assert (stage.rows_computed, stage.rows_reused, stage.plan) == (4, 6, PLAN)
 
 
 def test_an_unknown_job_is_named(desk: Desk) -> None:

@@ -39,10 +39,11 @@ class TrunkInfo:
 
 
 class FeatureStore:
-    """Features of any number of trunks, in one folder."""
+    """Features of any number of trunks, in one folder, of at most `budget_bytes`; None: as many as the disk takes."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, budget_bytes: int | None = None) -> None:
         self._root = root
+        self.budget_bytes = budget_bytes
 
     def open(self, trunk: str, shape: tuple[int, ...], dtype: str) -> TrunkRows:
         """Returns the rows of one trunk, each of `shape` and `dtype`."""

@@ -21,7 +21,8 @@ def stages_from(events: Iterable[JobEvent]) -> list[StageResult]:
     for happened in events:
         event = happened.event
         if isinstance(event, StageStarted):
-            stages.setdefault(event.stage, StageResult(event.frozen_layer_count, event.trainable_parameter_count))
+            stage = StageResult(event.frozen_layer_count, event.trainable_parameter_count, plan=event.plan)
+            stages.setdefault(event.stage, stage)
             began[event.stage] = happened.time
         elif isinstance(event, Filled) and event.stage in stages:
             stage = stages[event.stage]

@@ -10,7 +10,15 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from frostline_server.training.events import EpochEnded, Event, Filled, Noted, StageResult, StageStarted
+from frostline_server.training.events import (
+    EpochEnded,
+    Event,
+    Filled,
+    Noted,
+    StageResult,
+    StageStarted,
+    plan_from_json,
+)
 from frostline_zoo.names import JobName, ModelName, VersionName
 
 
@@ -102,6 +110,8 @@ def event_from_row(row: Row[Any]) -> JobEvent:
     payload = dict(row.payload)
     if row.kind == "state_changed":
         payload["state"] = State(payload["state"])
+    if row.kind == "stage_started":
+        payload["plan"] = plan_from_json(payload.get("plan"))
     if row.kind == "epoch_ended":
         payload["metrics"] = figures_from_json(payload["metrics"])
     return JobEvent(row.sequence, row.time, _KINDS[row.kind](**payload))
@@ -136,7 +146,7 @@ def stage_to_json(stage: StageResult) -> dict[str, Any]:
 def stage_from_json(value: dict[str, Any]) -> StageResult:
     """Reads a stage's JSON."""
     history = {name: [float(number) for number in series] for name, series in value["history"].items()}
-    return StageResult(**{**value, "history": history})
+    return StageResult.from_json({**value, "history": history})
 
 
 def figures_to_json(figures: dict[str, float]) -> dict[str, Any]:

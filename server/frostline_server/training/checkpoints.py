@@ -62,7 +62,7 @@ class RunState:
         state = cls(
             origin,
             stage=value["stage"],
-            results=[StageResult(**result) for result in value["results"]],
+            results=[StageResult.from_json(result) for result in value["results"]],
             now=_series(arrays, "now"),
             best=_series(arrays, "best"),
             history=value["history"],

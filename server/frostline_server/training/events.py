@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, Self
+
+from frostline_server.training.plan import StagePlan
 
 
 @dataclass(frozen=True)
 class StageStarted:
-    """Stage `stage` (from 0) begins, of at most `epochs` epochs."""
+    """Stage `stage` (from 0) begins, of at most `epochs` epochs, and does about its features what `plan` says."""
 
     stage: int
     epochs: int
     frozen_layer_count: int
     trainable_parameter_count: int
+    plan: StagePlan | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,16 @@ Event = StageStarted | Filled | EpochEnded | Noted
 
 @dataclass
 class StageResult:
-    """What a stage came to. `best_epoch` is -1 where the last epoch's weights were kept."""
+    """What a stage came to.
+
+    Attributes:
+        rows_computed: rows of features that the trunk computed.
+        rows_reused: rows that were in the store already.
+        feature_bytes: the size of all rows that were kept.
+        best_epoch: the epoch whose weights were kept, from 0; -1: the last one's.
+        plan: what was planned about its features.
+        seconds_saved: what keeping features saved, against computing every row in every epoch.
+    """
 
     frozen_layer_count: int
     trainable_parameter_count: int
@@ -59,3 +72,17 @@ class StageResult:
     feature_bytes: int = 0
     best_epoch: int = -1
     history: dict[str, list[float]] = field(default_factory=dict)
+    plan: StagePlan | None = None
+    seconds_saved: float = 0.0
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """Reads what `dataclasses.asdict` has made of a result."""
+        return cls(**{**value, "plan": plan_from_json(value.get("plan"))})
+
+
+def plan_from_json(value: dict[str, Any] | None) -> StagePlan | None:
+    """Reads what `dataclasses.asdict` has made of a plan; None stays None."""
+    if value is None:
+        return None
+    return StagePlan(**{**value, "cut": tuple(value["cut"]), "kept_at": tuple(value["kept_at"])})

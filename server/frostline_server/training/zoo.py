@@ -14,10 +14,15 @@ from frostline_zoo.catalogue.models import Models
 
 @dataclass(frozen=True)
 class ZooAccess:
-    """The zoo as training sees it."""
+    """The zoo as training sees it.
+
+    Attributes:
+        feature_memory_bytes: how much of the features may be in memory at a time; None: all of them.
+    """
 
     engine: Engine
     blobs: BlobStore
     models: Models
     datasets: Datasets
     features: FeatureStore
+    feature_memory_bytes: int | None = None
