@@ -2,13 +2,19 @@
 
 with serve("zoo") as address:
     zoo = Client(address)
+
+It ends with the process that started it, however that one ends: its standard input is a pipe whose other end only that
+process holds.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,13 +52,16 @@ def serve(data: str | Path, *, listen: str = "127.0.0.1:0", workers: bool = True
 
 
 def start(data: str | Path, *, listen: str = "127.0.0.1:0", workers: bool = True) -> subprocess.Popen[str]:
-    """Starts a server as a child process that the caller stops. Ask `address_of` where it listens."""
+    """Starts a server as a child process that the caller stops, and keeps a hold of until then.
+
+    Ask `address_of` where it listens.
+    """
     Path(data).mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "frostline_server.main", "--data", str(data), "--listen", listen]
+    command = [sys.executable, "-m", "frostline_server.embedded", "--data", str(data), "--listen", listen]
     with (Path(data) / "server.log").open("a") as log:
         return subprocess.Popen(
             [*command, "--workers" if workers else "--no-workers"],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -72,3 +81,16 @@ def address_of(process: subprocess.Popen[str], data: str | Path) -> str:
         process.wait()
         raise StartError((Path(data) / "server.log").read_text().strip().rpartition("\n")[2])
     return found.group(1)
+
+
+def _end_with_parent() -> None:
+    """Waits for the end of standard input, which comes when the parent lets go of it or dies; then ends as asked to."""
+    os.read(sys.stdin.fileno(), 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    from frostline_server.main import main
+
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    main()

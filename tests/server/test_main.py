@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,3 +144,21 @@ def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
     with serve(tmp_path, workers=False) as address, grpc.insecure_channel(address) as channel:
         (answer,) = BlobServiceStub(channel).ReadBlob(pb.ReadBlobRequest(digest=digest))
         assert answer.data == b"abc"
+
+
+def test_a_server_of_ones_own_ends_with_a_killed_parent(tmp_path: Path) -> None:
+    program = f"""
+import time
+from frostline_server.embedded import serve
+with serve({str(tmp_path)!r}, workers=False) as address:
+    print(address, flush=True)
+    time.sleep(1000)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        address = parent.stdout.readline().strip()
+        assert is_serving(address)
+        parent.kill()
+    deadline = time.monotonic() + 10
+    while is_serving(address):
+        assert time.monotonic() < deadline
