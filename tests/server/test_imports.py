@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -145,3 +146,16 @@ def test_the_export_of_a_layer_that_changed_on_disk_is_data_loss(stub: Any, serv
             path.write_bytes(path.read_bytes()[:-1] + b"\xff")
     request = pb.ExportModelRequest(name="models/rotten/versions/1", format="keras")
     refused(grpc.StatusCode.DATA_LOSS, lambda r: list(stub.ExportModel(r)), request)
+
+
+def test_an_export_that_is_cancelled_leaves_nothing(stub: Any, server: Any, tmp_path: Path) -> None:
+    stub.ImportModel(messages(network(tmp_path, seed=9), "left"))
+    request = pb.ExportModelRequest(name="models/left/versions/1", format="keras")
+    for wait_seconds in (0.005, 0.01, 0.02, 0.04):
+        call = stub.ExportModel(request)
+        time.sleep(wait_seconds)
+        call.cancel()
+    list(stub.ExportModel(request))  # the workbench does one after the other, so it is through with those before
+    deadline = time.monotonic() + 5
+    while list((server.data / "staging").iterdir()):
+        assert time.monotonic() < deadline

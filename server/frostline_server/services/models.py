@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from frostline.v1 import model_service_pb2 as pb
@@ -79,12 +80,14 @@ class ModelService(ModelServiceServicer):
             raise InvalidError(message, reason="UNKNOWN_FORMAT", field="format")
         _, manifest = await asyncio.to_thread(self._models.manifest_of, name)
         path = self._blobs.staging / f"export-{secrets.token_hex(8)}.{request.format}"
+        export = asyncio.ensure_future(self._workbench.export_network(manifest, request.format, path))
         try:
-            await self._workbench.export_network(manifest, request.format, path)
+            await asyncio.shield(export)
             size = path.stat().st_size
             with path.open("rb", buffering=0) as file:
-                async for piece in read_ahead(iter(lambda: file.read(PIECE_BYTES), b"")):
-                    yield pb.ExportModelResponse(data=piece, size_bytes=size)
-                    size = 0
-        finally:
-            path.unlink(missing_ok=True)
+                async with aclosing(read_ahead(iter(lambda: file.read(PIECE_BYTES), b""))) as pieces:
+                    async for piece in pieces:
+                        yield pb.ExportModelResponse(data=piece, size_bytes=size)
+                        size = 0
+        finally:  # where the caller has gone away, the workbench may only now make the file
+            export.add_done_callback(lambda _: path.unlink(missing_ok=True))

@@ -7,7 +7,7 @@ while a slow client is waited for, and a stream holds some megabytes at the most
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from itertools import islice
 from typing import Self
 
@@ -55,8 +55,11 @@ class Writing:
             await asyncio.wait([self._under_way])
 
 
-async def read_ahead(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Yields from `pieces`, which blocks, in a thread, and reads the next ones while one is sent."""
+async def read_ahead(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Yields from `pieces`, which blocks, in a thread, and reads the next ones while one is sent.
+
+    Closing it waits for that thread.
+    """
     loop = asyncio.get_running_loop()
     coming = loop.run_in_executor(None, _next, pieces, 1)
     try:
