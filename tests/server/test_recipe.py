@@ -50,6 +50,13 @@ def test_the_design_recipe_is_read_in_full() -> None:
     assert recipe.stages[0].early_stopping.patience == 20
 
 
+def test_augmentation_and_the_way_features_are_stored_are_read() -> None:
+    recipe = parse(augment=["RandomFlip", {"RandomRotation": {"factor": 0.1}}], cache={"views": 8, "dtype": "float16"})
+    assert [layer.name for layer in recipe.augment] == ["RandomFlip", "RandomRotation"]
+    assert (recipe.cached, recipe.views, recipe.dtype) == (True, 8, "float16")
+    assert (parse(cache=False).cached, parse(cache={}).views, parse().dtype) == (False, 0, "float32")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -64,7 +71,10 @@ def test_the_design_recipe_is_read_in_full() -> None:
             {"data": {"train": "d", "validation": {"fraction": 2}}},
             "data.validation.fraction is 2: write a number between",
         ),
-        ({"cache": {"views": 2}}, "cache.views is 2: write 1"),
+        ({"cache": {"views": 0}}, "cache.views is 0: write an integer from 1 to 1000"),
+        ({"cache": {"dtype": "int8"}}, 'cache.dtype is "int8": write one of float32, float16, bfloat16'),
+        ({"cache": True}, "cache is true: write false, or {views: 4, dtype: float32}"),
+        ({"augment": {"RandomFlip": {}}}, "augment .*: write a list of layers"),
         ({"head": [{"Dense": {}, "Flatten": {}}]}, r"head\[0\] .*: write a Keras name"),
         ({"name": "Not A Name"}, "cannot name a model: use 1 to 63 of a-z"),
         ({"base": "a@b@c"}, "write NAME, NAME:TAG or NAME@VERSION"),

@@ -6,6 +6,10 @@ digests of the tensors that go into it, down to the inputs. Names never enter ei
 
     equal trunk digests       ->  equal outputs
     one weight, one stride    ->  another digest here and in everything downstream, and nowhere else
+
+A layer that does nothing in inference mode, such as Dropout or RandomFlip, leaves no trace in a trunk digest. View
+digests are the trunk digests of a network whose random image layers draw, each from its seed; everything else in it is
+in inference mode still.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from typing import Any
 
 from frostline_zoo.digests import digest_of_json
 from frostline_zoo.graph import calls_in_order
-from frostline_zoo.manifest import Call, Manifest, TensorRef
+from frostline_zoo.manifest import Call, Layer, Manifest, TensorRef
 
 _NEVER_OUTPUT = {"name", "trainable", "seed", "activity_regularizer", "build_config", "module", "registered_name"}
 _NEVER_OUTPUT_ENDINGS = ("_initializer", "_regularizer", "_constraint")
@@ -41,6 +45,44 @@ _TRAINING_ONLY: dict[str, set[str]] = {
     "Attention": {"dropout"},
     "AdditiveAttention": {"dropout"},
 }
+
+# Layers that draw a random change of each image, one image apart from the other, while a network trains.
+RANDOM_IMAGE_LAYERS = frozenset(
+    {
+        "RandomBrightness",
+        "RandomColorDegeneration",
+        "RandomColorJitter",
+        "RandomContrast",
+        "RandomCrop",
+        "RandomElasticTransform",
+        "RandomErasing",
+        "RandomFlip",
+        "RandomGaussianBlur",
+        "RandomGrayscale",
+        "RandomHue",
+        "RandomInvert",
+        "RandomPerspective",
+        "RandomPosterization",
+        "RandomRotation",
+        "RandomSaturation",
+        "RandomSharpness",
+        "RandomShear",
+        "RandomTranslation",
+        "RandomZoom",
+    }
+)
+_REGULARIZATIONS = {
+    "ActivityRegularization",
+    "AlphaDropout",
+    "Dropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+}
+# What these put out in inference mode is what goes in, where that is of their own dtype already.
+_NOTHING_IN_INFERENCE = _REGULARIZATIONS | (RANDOM_IMAGE_LAYERS - {"RandomCrop"})
 
 
 def layer_digest(class_name: str, config: dict[str, Any], blob: str | None) -> str:
@@ -77,6 +119,18 @@ def _reduced(value: Any) -> Any:
 
 def trunk_digests(manifest: Manifest) -> dict[TensorRef, str]:
     """Returns the trunk digest of every input, every call's first output and every tensor that a network names."""
+    return _digests(manifest, with_views=False)
+
+
+def view_digests(manifest: Manifest) -> dict[TensorRef, str]:
+    """Returns what `trunk_digests` does, for the network with its random image layers drawing from their seeds.
+
+    A tensor with no such layer below it has the same digest here and there: it is the same in every view.
+    """
+    return _digests(manifest, with_views=True)
+
+
+def _digests(manifest: Manifest, with_views: bool) -> dict[TensorRef, str]:
     preprocessing = manifest.preprocessing.to_json()
     digests = {
         TensorRef(entry.name): digest_of_json(
@@ -90,13 +144,61 @@ def trunk_digests(manifest: Manifest) -> dict[TensorRef, str]:
     outputs: dict[tuple[str, int], set[int]] = {}
     for ref in used:
         outputs.setdefault((ref.layer, ref.call), set()).add(ref.output)
+    dtypes = {TensorRef(entry.name): entry.dtype for entry in manifest.inputs}
+    masked: set[TensorRef] = set()
     for name, index in calls_in_order(manifest):
-        call = layers[name].calls[index]
+        layer, call = layers[name], layers[name].calls[index]
+        draws = with_views and layer.class_name in RANDOM_IMAGE_LAYERS
         arguments = _arguments(call, digests)
+        below = call.tensors()
+        does_nothing = not draws and _does_nothing(layer, call, dtypes, masked)
         for output in sorted(outputs.get((name, index), set()) | {0}):
-            made = {"layer": layers[name].digest, **arguments, "output": output}
-            digests[TensorRef(name, index, output)] = digest_of_json("trunk", made)
+            ref = TensorRef(name, index, output)
+            made = {"layer": layer.digest, **arguments, "output": output}
+            if does_nothing:
+                digests[ref] = digests[below[0]]
+            elif draws:
+                digests[ref] = digest_of_json("view", {**made, "seed": layer.config.get("seed")})
+            else:
+                digests[ref] = digest_of_json("trunk", made)
+            dtypes[ref] = _dtype_of(layer, below, dtypes)
+            if _may_mask(layer) or any(each in masked for each in below):
+                masked.add(ref)
     return digests
+
+
+def _does_nothing(layer: Layer, call: Call, dtypes: dict[TensorRef, str], masked: set[TensorRef]) -> bool:
+    """Whether a call's output is its input: the same numbers in the same dtype, with the same mask."""
+    below = call.tensors()
+    if layer.class_name not in _NOTHING_IN_INFERENCE or call.args != [{"tensor": list(ref)} for ref in below[:1]]:
+        return False
+    # Random image layers lose the mask; what is above would then compute something else.
+    keeps_mask = layer.class_name in _REGULARIZATIONS or below[0] not in masked
+    return keeps_mask and dtypes[below[0]] == _compute_dtype(layer) != _UNKNOWN
+
+
+# Dtypes are followed only as far as this needs it: floats through layers that say what they compute in.
+_UNKNOWN = ""
+_FLOATS = {"float16", "bfloat16", "float32", "float64"}
+_CASTING = {"Embedding", "Normalization", "Rescaling"}
+_LIKE_ANOTHER = {"Bidirectional", "TimeDistributed", "RandomCrop"}
+
+
+def _dtype_of(layer: Layer, below: list[TensorRef], dtypes: dict[TensorRef, str]) -> str:
+    if layer.class_name in _LIKE_ANOTHER:
+        return _UNKNOWN
+    if layer.class_name in _CASTING or all(dtypes[ref] in _FLOATS for ref in below):
+        return _compute_dtype(layer)
+    return _UNKNOWN
+
+
+def _compute_dtype(layer: Layer) -> str:
+    dtype = str(layer.config.get("dtype", _UNKNOWN)).removeprefix("mixed_")
+    return dtype if dtype in _FLOATS else _UNKNOWN
+
+
+def _may_mask(layer: Layer) -> bool:
+    return layer.class_name == "Masking" or bool(layer.config.get("mask_zero"))
 
 
 def _arguments(call: Call, digests: dict[TensorRef, str]) -> dict[str, Any]:

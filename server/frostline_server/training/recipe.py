@@ -15,6 +15,8 @@ from frostline_zoo.errors import InvalidError
 from frostline_zoo.names import checked_id, parse_dataset_reference, parse_model_reference
 from frostline_zoo.preprocessing import Preprocessing
 
+FEATURE_DTYPES = ("float32", "float16", "bfloat16")
+
 
 @dataclass(frozen=True)
 class Named:
@@ -133,16 +135,20 @@ class Recipe:
         name: the model that the result becomes a version of.
         base: the model to start from, as NAME, NAME:TAG or NAME@VERSION; None trains from scratch.
         reuse: the layer up to which the base's layers are kept; None: all but those that make its outputs.
+        augment: random image layers put between the input and the first layer, from the bottom up.
         head: the layers put on top, from the bottom up.
         preprocessing: how examples become inputs, where there is no base to say so.
         loss, metrics: None: by the output layer and the labels.
         cached: whether features are stored; otherwise the trunk is computed again in every epoch.
+        views: how many seeded augmentations of each example are stored; 0: the recipe does not say.
+        dtype: what features are stored as.
     """
 
     name: str
     data: Data
     base: str | None = None
     reuse: str | None = None
+    augment: tuple[Named, ...] = ()
     head: tuple[Named, ...] = ()
     preprocessing: Preprocessing = Preprocessing()
     loss: Named | None = None
@@ -150,6 +156,8 @@ class Recipe:
     seed: int = 0
     stages: tuple[Stage, ...] = (Stage(),)
     cached: bool = True
+    views: int = 0
+    dtype: str = "float32"
 
     @classmethod
     def parse(cls, text: str) -> Recipe:
@@ -164,7 +172,8 @@ class Recipe:
         except (ValueError, RecursionError) as error:
             raise InvalidError("the recipe is not JSON text", reason="BAD_RECIPE") from error
         fields = place.object(
-            "name", "base", "reuse", "head", "data", "preprocessing", "loss", "metrics", "seed", "stages", "cache"
+            *("name", "base", "reuse", "augment", "head", "data", "preprocessing"),
+            *("loss", "metrics", "seed", "stages", "cache"),
         )
         fields = {key: part for key, part in fields.items() if part.value is not None}
         given: dict[str, Any] = {
@@ -177,6 +186,9 @@ class Recipe:
         if "reuse" in fields:
             reuse = fields["reuse"].object("through")
             given["reuse"] = fields["reuse"].required(reuse, "through").text("write a layer's name")
+        if "augment" in fields:
+            layers = fields["augment"].items("write a list of layers, as in [{RandomFlip: {mode: horizontal}}]")
+            given["augment"] = tuple(Named.read(layer) for layer in layers)
         if "head" in fields:
             layers = fields["head"].items("write a list of layers, as in [{Dense: {units: 5, activation: softmax}}]")
             given["head"] = tuple(Named.read(layer) for layer in layers)
@@ -193,7 +205,7 @@ class Recipe:
             stages = fields["stages"].items("write a list of at least one stage", minimum=1)
             given["stages"] = tuple(Stage.read(stage) for stage in stages)
         if "cache" in fields:
-            given["cached"] = _cached(fields["cache"])
+            given |= _cache(fields["cache"])
         _check_origin(place, fields)
         return cls(**given)
 
@@ -236,12 +248,18 @@ def _freeze(place: Place) -> tuple[str, ...] | None:
     return tuple(item.text("write a layer's name") for item in through.items("write a layer's name, or a list", 1))
 
 
-def _cached(place: Place) -> bool:
+def _cache(place: Place) -> dict[str, Any]:
+    """Reads `false` or `{views, dtype}`."""
     if place.value is False:
-        return False
+        return {"cached": False}
     if not isinstance(place.value, dict):
-        place.refuse("write false, or {views: 1}")
-    views = place.object("views").get("views")
-    if views is not None and views.value != 1:
-        views.refuse("write 1")
-    return True
+        place.refuse("write false, or {views: 4, dtype: float32}")
+    fields = place.object("views", "dtype")
+    given: dict[str, Any] = {}
+    if "views" in fields and fields["views"].value is not None:
+        given["views"] = fields["views"].integer(1, 1000)
+    if "dtype" in fields and fields["dtype"].value is not None:
+        if fields["dtype"].value not in FEATURE_DTYPES:
+            fields["dtype"].refuse(f"write one of {', '.join(FEATURE_DTYPES)}")
+        given["dtype"] = fields["dtype"].value
+    return given
