@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,18 +28,21 @@ class StartError(Exception):
 
 
 @contextmanager
-def serve(data: str | Path, *, listen: str = "127.0.0.1:0", workers: bool = True) -> Iterator[str]:
+def serve(
+    data: str | Path, *, listen: str = "127.0.0.1:0", workers: bool = True, options: Sequence[str] = ()
+) -> Iterator[str]:
     """Runs a server as a child process, and gives its address. Its log is added to `data`/server.log.
 
     Args:
         data: the folder that holds everything; made where it is missing.
         listen: HOST:PORT; port 0 takes a free one.
         workers: whether to start the processes that train, import, export and predict.
+        options: others of `frostline-server`, such as ["--feature-bytes", "10GiB"].
 
     Raises:
         StartError: it did not start.
     """
-    process = start(data, listen=listen, workers=workers)
+    process = start(data, listen=listen, workers=workers, options=options)
     try:
         yield address_of(process, data)
     finally:
@@ -51,7 +54,9 @@ def serve(data: str | Path, *, listen: str = "127.0.0.1:0", workers: bool = True
             process.wait()
 
 
-def start(data: str | Path, *, listen: str = "127.0.0.1:0", workers: bool = True) -> subprocess.Popen[str]:
+def start(
+    data: str | Path, *, listen: str = "127.0.0.1:0", workers: bool = True, options: Sequence[str] = ()
+) -> subprocess.Popen[str]:
     """Starts a server as a child process that the caller stops, and keeps a hold of until then.
 
     Ask `address_of` where it listens.
@@ -60,7 +65,7 @@ def start(data: str | Path, *, listen: str = "127.0.0.1:0", workers: bool = True
     command = [sys.executable, "-m", "frostline_server.embedded", "--data", str(data), "--listen", listen]
     with (Path(data) / "server.log").open("a") as log:
         return subprocess.Popen(
-            [*command, "--workers" if workers else "--no-workers"],
+            [*command, "--workers" if workers else "--no-workers", *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

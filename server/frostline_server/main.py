@@ -28,6 +28,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen; port 0: any.  [default: 127.0.0.1:8470]")
 @click.option("--insecure", is_flag=True, default=None, help="Listen beyond this machine, unencrypted and open to all.")
 @click.option("--workers/--no-workers", default=None, help="Train, import, export and predict.  [default: --workers]")
+@click.option("--feature-bytes", metavar="SIZE", help="Disk for features, as in 10GiB; 0: none.  [default: half]")
+@click.option("--feature-memory", metavar="SIZE", help="Memory for the features of a job.  [default: half]")
+@click.option("--metrics", metavar="HOST:PORT", help="Where to serve metrics for Prometheus.  [default: nowhere]")
 @click.version_option(package_name="frostline-server", prog_name="frostline-server")
 def main(**options: Any) -> None:
     """Run a Frostline server: a zoo of networks, and the jobs that reuse them.
@@ -38,6 +41,7 @@ def main(**options: Any) -> None:
     \b
     frostline-server                              a zoo in ./data, on 127.0.0.1:8470
     frostline-server --data /srv/zoo --listen 127.0.0.1:0
+    frostline-server --feature-bytes 200GiB --metrics 127.0.0.1:9470
     frostline --help                              what to do with it
 
     Every option can be set in the environment too, as in FROSTLINE_DATA=/srv/zoo or FROSTLINE_INSECURE=true.

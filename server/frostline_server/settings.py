@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, ByteSize, Field, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+MEBIBYTE = 1 << 20
 GIBIBYTE = 1 << 30
+LARGEST_BYTES = (1 << 63) - 1
+
+
+def _as_bytes(value: Any) -> int:
+    try:
+        return int(TypeAdapter(ByteSize).validate_python(value))
+    except ValidationError:
+        raise ValueError(f"{value!r} is not a number of bytes: write it as 10GiB, 500MB or 1073741824") from None
+
+
+Bytes = Annotated[int, BeforeValidator(_as_bytes), Field(ge=0, le=LARGEST_BYTES)]
+"""A number of bytes, which may come as text with a unit."""
 
 
 class Settings(BaseSettings):
@@ -23,6 +36,9 @@ class Settings(BaseSettings):
         largest_blob_bytes: larger uploads are refused.
         largest_import_bytes: larger files of other tools are refused.
         concurrent_calls: calls beyond these are refused.
+        feature_bytes: how much disk cached features may take; 0 stores none; None: half of what is free at the start.
+        feature_memory: how many bytes of features a job may have in memory; None: half of what there is at the start.
+        metrics: HOST:PORT to serve Prometheus's metrics on; port 0 takes a free one; None serves none.
         grace_seconds: how long calls that are under way may go on once the server was asked to stop.
     """
 
@@ -34,30 +50,51 @@ class Settings(BaseSettings):
     workers: bool = True
     largest_blob_bytes: int = Field(16 * GIBIBYTE, gt=0)
     largest_import_bytes: int = Field(4 * GIBIBYTE, gt=0)
+    feature_bytes: Bytes | None = None
+    feature_memory: Bytes | None = None
+    metrics: str | None = None
     concurrent_calls: int = Field(400, gt=0)
     grace_seconds: float = Field(10.0, ge=0)
 
-    @property
-    def host(self) -> str:
-        """The host to listen on, without brackets."""
-        return self.listen.rpartition(":")[0].strip("[]")
-
-    @field_validator("listen")
+    @field_validator("listen", "metrics")
     @classmethod
-    def _is_an_address(cls, value: str) -> str:
+    def _is_an_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         host, _, port = value.rpartition(":")
         if not host or not port.isdecimal() or int(port) > 65535:
             raise ValueError(f"{value!r} is no address to listen on: write HOST:PORT, as in 127.0.0.1:8470")
         return value
 
+    @field_validator("feature_bytes")
+    @classmethod
+    def _holds_something(cls, value: int | None) -> int | None:
+        if value is not None and 0 < value < MEBIBYTE:
+            raise ValueError(f"{value} bytes hold hardly a batch of features: give at least 1MiB, or 0 to store none")
+        return value
+
+    @field_validator("feature_memory")
+    @classmethod
+    def _holds_a_batch(cls, value: int | None) -> int | None:
+        if value is not None and value < MEBIBYTE:
+            raise ValueError(f"{value} bytes hold hardly a batch of features: give at least 1MiB")
+        return value
+
     @model_validator(mode="after")
     def _is_not_open_by_accident(self) -> Self:
-        if not self.insecure and not _is_loopback(self.host):
-            raise ValueError(
-                f"{self.listen} can be reached from other machines, and Frostline neither encrypts nor asks for a "
-                "password: listen on 127.0.0.1, or say --insecure where the network keeps strangers out"
-            )
+        for address in filter(None, (self.listen, self.metrics)):
+            if not self.insecure and not _is_loopback(host_and_port(address)[0]):
+                raise ValueError(
+                    f"{address} can be reached from other machines, and Frostline neither encrypts nor asks for a "
+                    "password: listen on 127.0.0.1, or say --insecure where the network keeps strangers out"
+                )
         return self
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Returns the parts of HOST:PORT, the host without brackets."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _is_loopback(host: str) -> bool:

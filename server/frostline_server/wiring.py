@@ -17,6 +17,7 @@ from frostline.v1 import (
     model_service_pb2_grpc,
     prediction_service_pb2_grpc,
 )
+from frostline_server import machine
 from frostline_server.features.store import FeatureStore
 from frostline_server.jobs.bell import Bell
 from frostline_server.jobs.executor import LocalExecutor
@@ -39,6 +40,7 @@ from frostline_zoo.catalogue.datasets import Datasets
 from frostline_zoo.catalogue.models import Models
 from frostline_zoo.catalogue.requests import forget_old
 from frostline_zoo.catalogue.tags import Tags
+from frostline_zoo.files import make_folder
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,11 @@ def build(settings: Settings, data: Path) -> Wiring:
     staging = Staging(blobs)
     staging.clean()
     models, tags, datasets = Models(engine, blobs), Tags(engine), Datasets(engine, blobs)
+    features = _features(data, settings.feature_bytes)
+    memory_bytes = settings.feature_memory or machine.memory_bytes() // 2
     bell = Bell()
-    workbench = Workbench(_worker("workbench", data))
-    executor = LocalExecutor(_worker("trainer", data), Leases(engine, models), bell)
+    workbench = Workbench(_worker("workbench", data, features, memory_bytes))
+    executor = LocalExecutor(_worker("trainer", data, features, memory_bytes), Leases(engine, models), bell)
     imports = Imports(engine, blobs, models, workbench, settings.largest_import_bytes)
     services = [
         Service(
@@ -117,7 +121,7 @@ def build(settings: Settings, data: Path) -> Wiring:
         ),
         Service(
             "frostline.v1.FeatureService",
-            FeatureService(_features(data), models, blobs),
+            FeatureService(features, models, blobs),
             feature_service_pb2_grpc.add_FeatureServiceServicer_to_server,
         ),
         Service(
@@ -129,11 +133,18 @@ def build(settings: Settings, data: Path) -> Wiring:
     return Wiring(settings, services, workbench, executor, bell)
 
 
-def open_zoo(data: Path) -> ZooAccess:
-    """Opens the data folder in a worker process. The server has brought its tables to the newest form."""
+def open_zoo(data: Path, feature_bytes: int, feature_memory_bytes: int) -> ZooAccess:
+    """Opens the data folder in a worker process. The server has brought its tables to the newest form.
+
+    Args:
+        data: the folder.
+        feature_bytes: how much disk the features may take.
+        feature_memory_bytes: how many bytes of features a job may have in memory.
+    """
     engine = connect(data / "frostline.db")
     blobs = LocalBlobStore(data)
-    return ZooAccess(engine, blobs, Models(engine, blobs), Datasets(engine, blobs), _features(data))
+    features = _features(data, feature_bytes)
+    return ZooAccess(engine, blobs, Models(engine, blobs), Datasets(engine, blobs), features, feature_memory_bytes)
 
 
 def open_leases(zoo: ZooAccess) -> Leases:
@@ -141,9 +152,13 @@ def open_leases(zoo: ZooAccess) -> Leases:
     return Leases(zoo.engine, zoo.models)
 
 
-def _features(data: Path) -> FeatureStore:
-    return FeatureStore(data / "features")
+def _features(data: Path, feature_bytes: int | None) -> FeatureStore:
+    """Opens the features, which may take `feature_bytes` of the disk; None: half of what is free."""
+    folder = data / "features"
+    make_folder(folder)
+    return FeatureStore(folder, machine.disk_bytes(folder) // 2 if feature_bytes is None else feature_bytes)
 
 
-def _worker(kind: str, data: Path) -> list[str]:
-    return [sys.executable, "-m", "frostline_server.worker", kind, "--data", str(data)]
+def _worker(kind: str, data: Path, features: FeatureStore, memory_bytes: int) -> list[str]:
+    limits = ["--feature-bytes", str(features.budget_bytes), "--feature-memory", str(memory_bytes)]
+    return [sys.executable, "-m", "frostline_server.worker", kind, "--data", str(data), *limits]

@@ -21,6 +21,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="frostline-worker")
     parser.add_argument("kind", choices=["trainer", "workbench"])
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--feature-bytes", type=int, required=True)
+    parser.add_argument("--feature-memory", type=int, required=True)
     parser.add_argument("--owner", required=True)
     parser.add_argument("--channel", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
@@ -39,7 +41,7 @@ def main() -> None:
     # Imported only now: TensorFlow takes seconds, in which the server must be able to die without leaving this behind.
     from frostline_server.wiring import open_leases, open_zoo
 
-    zoo = open_zoo(given.data)
+    zoo = open_zoo(given.data, given.feature_bytes, given.feature_memory)
     if given.kind == "trainer":
         from frostline_server.jobs.trainer import Trainer
 

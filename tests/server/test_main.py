@@ -93,6 +93,42 @@ def test_what_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, listen: 
         Settings()
 
 
+@pytest.mark.parametrize(
+    ("given", "size_bytes"),
+    [("10GiB", 10 << 30), ("500MB", 500_000_000), ("1.5 GiB", 3 << 29), ("0", 0), ("1048576", 1 << 20)],
+)
+def test_sizes_are_written_as_people_write_them(given: str, size_bytes: int) -> None:
+    assert Settings(feature_bytes=given).feature_bytes == size_bytes
+
+
+@pytest.mark.parametrize("given", ["", "ten", "-1", "10XB", "nan", "9999999999 PB", "512KiB", "1"])
+def test_what_is_no_budget_is_refused(given: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(feature_bytes=given)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (
+            ["--feature-bytes", "1000"],
+            "--feature-bytes: 1000 bytes hold hardly a batch of features: give at least 1MiB",
+        ),
+        (["--feature-bytes", "much"], "--feature-bytes: 'much' is not a number of bytes: write it as 10GiB"),
+        (["--feature-memory", "0"], "--feature-memory: 0 bytes hold hardly a batch"),
+        (["--metrics", "9470"], "--metrics: '9470' is no address to listen on"),
+        (["--metrics", "0.0.0.0:9470"], "0.0.0.0:9470 can be reached from other machines"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_at_the_start_in_one_line(
+    tmp_path: Path, options: list[str], line: str
+) -> None:
+    ended = run("--data", str(tmp_path / "data"), *options)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert ended.stderr.startswith(f"frostline-server: {line}")
+    assert not (tmp_path / "data").exists()
+
+
 def test_an_unknown_option_is_wrong_usage() -> None:
     assert run("--folder", "x").returncode == 2
 

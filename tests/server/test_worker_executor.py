@@ -28,7 +28,7 @@ from frostline_server.wiring import open_leases, open_zoo
 
 given = dict(zip(sys.argv[2::2], sys.argv[3::2]))
 channel = enter_child(int(given["--channel"]), int(given["--parent"]))
-job = open_leases(open_zoo(Path(sys.argv[1]))).claim(given["--owner"], 0.1)
+job = open_leases(open_zoo(Path(sys.argv[1]), 0, 0)).claim(given["--owner"], 0.1)
 channel.send(Frame({"ready": True}))
 if job:
     channel.send(Frame({"news": job.name.job}))
