@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -129,6 +131,31 @@ def test_a_file_that_is_no_allowed_network_is_refused_and_leaves_nothing(
     assert str(server.data) not in text
     refused(grpc.StatusCode.NOT_FOUND, stub.GetModel, pb.GetModelRequest(name="models/refused"))
     assert stored(server.data) == before
+
+
+@pytest.mark.parametrize("damage", ["cut", "lambda"])
+def test_a_keras_file_that_is_no_allowed_network_is_refused_and_leaves_nothing(
+    stub: Any, server: Any, tmp_path: Path, damage: str
+) -> None:
+    stub.ImportModel(messages(network(tmp_path, seed=10), "exported"))
+    request = pb.ExportModelRequest(name="models/exported/versions/1", format="keras")
+    good = b"".join(piece.data for piece in stub.ExportModel(request))
+    bad = good[: len(good) // 2] if damage == "cut" else with_lambda(good)
+    before = stored(server.data)
+    text = refused(grpc.StatusCode.INVALID_ARGUMENT, stub.ImportModel, messages(bad, "refused-keras"))
+    assert ("Lambda" in text) == (damage == "lambda"), text
+    refused(grpc.StatusCode.NOT_FOUND, stub.GetModel, pb.GetModelRequest(name="models/refused-keras"))
+    assert stored(server.data) == before
+    assert list((server.data / "staging").iterdir()) == []
+
+
+def with_lambda(keras_file: bytes) -> bytes:
+    """Returns a .keras file with its dense layers made lambda layers."""
+    changed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(keras_file)) as source, zipfile.ZipFile(changed, "w") as copy:
+        for name in source.namelist():
+            copy.writestr(name, source.read(name).replace(b'"Dense"', b'"Lambda"'))
+    return changed.getvalue()
 
 
 def test_an_import_that_breaks_off_leaves_nothing(stub: Any, server: Any, tmp_path: Path) -> None:
