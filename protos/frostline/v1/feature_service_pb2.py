@@ -22,21 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"frostline/v1/feature_service.proto\x12\x0c\x66rostline.v1\"l\n\x05Trunk\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x11\n\trow_count\x18\x02 \x01(\x03\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\r\n\x05shape\x18\x04 \x01(\t\x12\r\n\x05\x64type\x18\x05 \x01(\t\x12\x0e\n\x06places\x18\x06 \x03(\t\":\n\x11ListTrunksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"R\n\x12ListTrunksResponse\x12#\n\x06trunks\x18\x01 \x03(\x0b\x32\x13.frostline.v1.Trunk\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2a\n\x0e\x46\x65\x61tureService\x12O\n\nListTrunks\x12\x1f.frostline.v1.ListTrunksRequest\x1a .frostline.v1.ListTrunksResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"frostline/v1/feature_service.proto\x12\x0c\x66rostline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdf\x01\n\x05Trunk\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x11\n\trow_count\x18\x02 \x01(\x03\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\r\n\x05shape\x18\x04 \x01(\t\x12\r\n\x05\x64type\x18\x05 \x01(\t\x12\x0e\n\x06places\x18\x06 \x03(\t\x12\x11\n\thit_count\x18\x07 \x01(\x03\x12\x12\n\nmiss_count\x18\x08 \x01(\x03\x12\x31\n\rlast_use_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fseconds_per_row\x18\n \x01(\x01\":\n\x11ListTrunksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x82\x01\n\x12ListTrunksResponse\x12#\n\x06trunks\x18\x01 \x03(\x0b\x32\x13.frostline.v1.Trunk\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x18\n\x10total_size_bytes\x18\x03 \x01(\x03\x12\x14\n\x0c\x62udget_bytes\x18\x04 \x01(\x03\"\x86\x01\n\x14PruneFeaturesRequest\x12\x0f\n\x05model\x18\x01 \x01(\tH\x00\x12\x1c\n\x12unused_for_seconds\x18\x02 \x01(\x03H\x00\x12\x10\n\x06\x64igest\x18\x03 \x01(\tH\x00\x12\r\n\x03\x61ll\x18\x04 \x01(\x08H\x00\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\x42\x07\n\x05which\"T\n\x15PruneFeaturesResponse\x12\x11\n\trow_count\x18\x01 \x01(\x03\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x14\n\x0cin_use_count\x18\x03 \x01(\x05\x32\xbb\x01\n\x0e\x46\x65\x61tureService\x12O\n\nListTrunks\x12\x1f.frostline.v1.ListTrunksRequest\x1a .frostline.v1.ListTrunksResponse\x12X\n\rPruneFeatures\x12\".frostline.v1.PruneFeaturesRequest\x1a#.frostline.v1.PruneFeaturesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'frostline.v1.feature_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRUNK']._serialized_start=52
-  _globals['_TRUNK']._serialized_end=160
-  _globals['_LISTTRUNKSREQUEST']._serialized_start=162
-  _globals['_LISTTRUNKSREQUEST']._serialized_end=220
-  _globals['_LISTTRUNKSRESPONSE']._serialized_start=222
-  _globals['_LISTTRUNKSRESPONSE']._serialized_end=304
-  _globals['_FEATURESERVICE']._serialized_start=306
-  _globals['_FEATURESERVICE']._serialized_end=403
+  _globals['_TRUNK']._serialized_start=86
+  _globals['_TRUNK']._serialized_end=309
+  _globals['_LISTTRUNKSREQUEST']._serialized_start=311
+  _globals['_LISTTRUNKSREQUEST']._serialized_end=369
+  _globals['_LISTTRUNKSRESPONSE']._serialized_start=372
+  _globals['_LISTTRUNKSRESPONSE']._serialized_end=502
+  _globals['_PRUNEFEATURESREQUEST']._serialized_start=505
+  _globals['_PRUNEFEATURESREQUEST']._serialized_end=639
+  _globals['_PRUNEFEATURESRESPONSE']._serialized_start=641
+  _globals['_PRUNEFEATURESRESPONSE']._serialized_end=725
+  _globals['_FEATURESERVICE']._serialized_start=728
+  _globals['_FEATURESERVICE']._serialized_end=915
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class FeatureServiceStub(object):
-    """Shows what is cached.
+    """Shows what is cached, and removes it.
     """
 
     def __init__(self, channel):
@@ -40,17 +40,34 @@ class FeatureServiceStub(object):
                 request_serializer=frostline_dot_v1_dot_feature__service__pb2.ListTrunksRequest.SerializeToString,
                 response_deserializer=frostline_dot_v1_dot_feature__service__pb2.ListTrunksResponse.FromString,
                 _registered_method=True)
+        self.PruneFeatures = channel.unary_unary(
+                '/frostline.v1.FeatureService/PruneFeatures',
+                request_serializer=frostline_dot_v1_dot_feature__service__pb2.PruneFeaturesRequest.SerializeToString,
+                response_deserializer=frostline_dot_v1_dot_feature__service__pb2.PruneFeaturesResponse.FromString,
+                _registered_method=True)
 
 
 class FeatureServiceServicer(object):
-    """Shows what is cached.
+    """Shows what is cached, and removes it.
     """
 
     def ListTrunks(self, request, context):
-        """Lists the trunks that have features on disk, by digest.
+        """Lists the trunks that have features on disk, by digest and dtype.
 
         Errors:
         INVALID_ARGUMENT  `page_size` is negative, or `page_token` did not come from this call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PruneFeatures(self, request, context):
+        """Removes the features of the trunks that are chosen, but not of those that a running job reads. Jobs that need them
+        later compute them again.
+
+        Errors:
+        INVALID_ARGUMENT  nothing is chosen, or what is chosen is malformed.
+        NOT_FOUND         the model does not exist, or there are no features of the trunk.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -64,6 +81,11 @@ def add_FeatureServiceServicer_to_server(servicer, server):
                     request_deserializer=frostline_dot_v1_dot_feature__service__pb2.ListTrunksRequest.FromString,
                     response_serializer=frostline_dot_v1_dot_feature__service__pb2.ListTrunksResponse.SerializeToString,
             ),
+            'PruneFeatures': grpc.unary_unary_rpc_method_handler(
+                    servicer.PruneFeatures,
+                    request_deserializer=frostline_dot_v1_dot_feature__service__pb2.PruneFeaturesRequest.FromString,
+                    response_serializer=frostline_dot_v1_dot_feature__service__pb2.PruneFeaturesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'frostline.v1.FeatureService', rpc_method_handlers)
@@ -73,7 +95,7 @@ def add_FeatureServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class FeatureService(object):
-    """Shows what is cached.
+    """Shows what is cached, and removes it.
     """
 
     @staticmethod
@@ -93,6 +115,33 @@ class FeatureService(object):
             '/frostline.v1.FeatureService/ListTrunks',
             frostline_dot_v1_dot_feature__service__pb2.ListTrunksRequest.SerializeToString,
             frostline_dot_v1_dot_feature__service__pb2.ListTrunksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PruneFeatures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frostline.v1.FeatureService/PruneFeatures',
+            frostline_dot_v1_dot_feature__service__pb2.PruneFeaturesRequest.SerializeToString,
+            frostline_dot_v1_dot_feature__service__pb2.PruneFeaturesResponse.FromString,
             options,
             channel_credentials,
             insecure,

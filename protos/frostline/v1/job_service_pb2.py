@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66rostline/v1/job_service.proto\x12\x0c\x66rostline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc5\x04\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.frostline.v1.Job.State\x12\x0e\n\x06recipe\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12/\n\x07metrics\x18\x05 \x03(\x0b\x32\x1e.frostline.v1.Job.MetricsEntry\x12)\n\x06stages\x18\x06 \x03(\x0b\x32\x19.frostline.v1.StageResult\x12\r\n\x05\x65rror\x18\x07 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x08 \x01(\x05\x12\x15\n\rlast_sequence\x18\t \x01(\x03\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x96\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x14\n\x10STATE_CANCELLING\x10\x03\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x04\x12\x10\n\x0cSTATE_FAILED\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06\"\xcc\x02\n\x0bStageResult\x12\x12\n\nepochs_run\x18\x01 \x01(\x05\x12\x15\n\rtrain_seconds\x18\x02 \x01(\x01\x12\x14\n\x0c\x66ill_seconds\x18\x03 \x01(\x01\x12*\n\x08\x66\x65\x61tures\x18\x04 \x01(\x0b\x32\x18.frostline.v1.FeatureUse\x12\x37\n\x07history\x18\x05 \x03(\x0b\x32&.frostline.v1.StageResult.HistoryEntry\x12\x12\n\nbest_epoch\x18\x06 \x01(\x05\x12\x1a\n\x12\x66rozen_layer_count\x18\x07 \x01(\x05\x12!\n\x19trainable_parameter_count\x18\x08 \x01(\x03\x1a\x44\n\x0cHistoryEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.frostline.v1.Series:\x02\x38\x01\"\x18\n\x06Series\x12\x0e\n\x06values\x18\x01 \x03(\x01\"=\n\nFeatureUse\x12\x10\n\x08\x63omputed\x18\x01 \x01(\x03\x12\x0e\n\x06reused\x18\x02 \x01(\x03\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\"\xa5\x02\n\x08JobEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0cstate_change\x18\x03 \x01(\x0b\x32\x19.frostline.v1.StateChangeH\x00\x12/\n\x0bstage_start\x18\x04 \x01(\x0b\x32\x18.frostline.v1.StageStartH\x00\x12\x33\n\rfill_progress\x18\x05 \x01(\x0b\x32\x1a.frostline.v1.FillProgressH\x00\x12+\n\tepoch_end\x18\x06 \x01(\x0b\x32\x16.frostline.v1.EpochEndH\x00\x12\x0e\n\x04note\x18\x07 \x01(\tH\x00\x42\x07\n\x05\x65vent\"S\n\x0bStateChange\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.frostline.v1.Job.State\x12\r\n\x05\x65rror\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\"j\n\nStageStart\x12\r\n\x05stage\x18\x01 \x01(\x05\x12\x0e\n\x06\x65pochs\x18\x02 \x01(\x05\x12\x1a\n\x12\x66rozen_layer_count\x18\x03 \x01(\x05\x12!\n\x19trainable_parameter_count\x18\x04 \x01(\x03\"L\n\x0c\x46illProgress\x12\r\n\x05stage\x18\x01 \x01(\x05\x12\x0c\n\x04\x64one\x18\x02 \x01(\x03\x12\r\n\x05total\x18\x03 \x01(\x03\x12\x10\n\x08\x63omputed\x18\x04 \x01(\x03\"\x9f\x01\n\x08\x45pochEnd\x12\r\n\x05stage\x18\x01 \x01(\x05\x12\r\n\x05\x65poch\x18\x02 \x01(\x05\x12\x34\n\x07metrics\x18\x03 \x03(\x0b\x32#.frostline.v1.EpochEnd.MetricsEntry\x12\x0f\n\x07seconds\x18\x04 \x01(\x01\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"6\n\x10\x43reateJobRequest\x12\x0e\n\x06recipe\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x1d\n\rGetJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"L\n\x10ListJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.frostline.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"7\n\x0fWatchJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\" \n\x10\x43\x61ncelJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x10ResumeJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\x96\x03\n\nJobService\x12>\n\tCreateJob\x12\x1e.frostline.v1.CreateJobRequest\x1a\x11.frostline.v1.Job\x12\x38\n\x06GetJob\x12\x1b.frostline.v1.GetJobRequest\x1a\x11.frostline.v1.Job\x12I\n\x08ListJobs\x12\x1d.frostline.v1.ListJobsRequest\x1a\x1e.frostline.v1.ListJobsResponse\x12\x43\n\x08WatchJob\x12\x1d.frostline.v1.WatchJobRequest\x1a\x16.frostline.v1.JobEvent0\x01\x12>\n\tCancelJob\x12\x1e.frostline.v1.CancelJobRequest\x1a\x11.frostline.v1.Job\x12>\n\tResumeJob\x12\x1e.frostline.v1.ResumeJobRequest\x1a\x11.frostline.v1.Jobb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66rostline/v1/job_service.proto\x12\x0c\x66rostline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc5\x04\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.frostline.v1.Job.State\x12\x0e\n\x06recipe\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12/\n\x07metrics\x18\x05 \x03(\x0b\x32\x1e.frostline.v1.Job.MetricsEntry\x12)\n\x06stages\x18\x06 \x03(\x0b\x32\x19.frostline.v1.StageResult\x12\r\n\x05\x65rror\x18\x07 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x08 \x01(\x05\x12\x15\n\rlast_sequence\x18\t \x01(\x03\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x96\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x14\n\x10STATE_CANCELLING\x10\x03\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x04\x12\x10\n\x0cSTATE_FAILED\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06\"\x8a\x03\n\x0bStageResult\x12\x12\n\nepochs_run\x18\x01 \x01(\x05\x12\x15\n\rtrain_seconds\x18\x02 \x01(\x01\x12\x14\n\x0c\x66ill_seconds\x18\x03 \x01(\x01\x12*\n\x08\x66\x65\x61tures\x18\x04 \x01(\x0b\x32\x18.frostline.v1.FeatureUse\x12\x37\n\x07history\x18\x05 \x03(\x0b\x32&.frostline.v1.StageResult.HistoryEntry\x12\x12\n\nbest_epoch\x18\x06 \x01(\x05\x12\x1a\n\x12\x66rozen_layer_count\x18\x07 \x01(\x05\x12!\n\x19trainable_parameter_count\x18\x08 \x01(\x03\x12%\n\x04plan\x18\t \x01(\x0b\x32\x17.frostline.v1.StagePlan\x12\x15\n\rseconds_saved\x18\n \x01(\x01\x1a\x44\n\x0cHistoryEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.frostline.v1.Series:\x02\x38\x01\"\xdf\x02\n\tStagePlan\x12\x0b\n\x03\x63ut\x18\x01 \x03(\t\x12\x1a\n\x12\x66rozen_layer_count\x18\x02 \x01(\x05\x12*\n\x04kept\x18\x03 \x01(\x0e\x32\x1c.frostline.v1.StagePlan.Kept\x12\x0f\n\x07kept_at\x18\x04 \x03(\t\x12\r\n\x05\x64type\x18\x05 \x01(\t\x12\r\n\x05views\x18\x06 \x01(\x05\x12\x14\n\x0crows_present\x18\x07 \x01(\x03\x12\x14\n\x0crows_missing\x18\x08 \x01(\x03\x12\x12\n\nsize_bytes\x18\t \x01(\x03\x12\x14\n\x0cseconds_with\x18\n \x01(\x01\x12\x17\n\x0fseconds_without\x18\x0b \x01(\x01\x12\x0e\n\x06reason\x18\x0c \x01(\t\"O\n\x04Kept\x12\x14\n\x10KEPT_UNSPECIFIED\x10\x00\x12\x0e\n\nKEPT_STORE\x10\x01\x12\x0f\n\x0bKEPT_MEMORY\x10\x02\x12\x10\n\x0cKEPT_NOWHERE\x10\x03\"\x18\n\x06Series\x12\x0e\n\x06values\x18\x01 \x03(\x01\"=\n\nFeatureUse\x12\x10\n\x08\x63omputed\x18\x01 \x01(\x03\x12\x0e\n\x06reused\x18\x02 \x01(\x03\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\"\xa5\x02\n\x08JobEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0cstate_change\x18\x03 \x01(\x0b\x32\x19.frostline.v1.StateChangeH\x00\x12/\n\x0bstage_start\x18\x04 \x01(\x0b\x32\x18.frostline.v1.StageStartH\x00\x12\x33\n\rfill_progress\x18\x05 \x01(\x0b\x32\x1a.frostline.v1.FillProgressH\x00\x12+\n\tepoch_end\x18\x06 \x01(\x0b\x32\x16.frostline.v1.EpochEndH\x00\x12\x0e\n\x04note\x18\x07 \x01(\tH\x00\x42\x07\n\x05\x65vent\"S\n\x0bStateChange\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.frostline.v1.Job.State\x12\r\n\x05\x65rror\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\"\x91\x01\n\nStageStart\x12\r\n\x05stage\x18\x01 \x01(\x05\x12\x0e\n\x06\x65pochs\x18\x02 \x01(\x05\x12\x1a\n\x12\x66rozen_layer_count\x18\x03 \x01(\x05\x12!\n\x19trainable_parameter_count\x18\x04 \x01(\x03\x12%\n\x04plan\x18\x05 \x01(\x0b\x32\x17.frostline.v1.StagePlan\"L\n\x0c\x46illProgress\x12\r\n\x05stage\x18\x01 \x01(\x05\x12\x0c\n\x04\x64one\x18\x02 \x01(\x03\x12\r\n\x05total\x18\x03 \x01(\x03\x12\x10\n\x08\x63omputed\x18\x04 \x01(\x03\"\x9f\x01\n\x08\x45pochEnd\x12\r\n\x05stage\x18\x01 \x01(\x05\x12\r\n\x05\x65poch\x18\x02 \x01(\x05\x12\x34\n\x07metrics\x18\x03 \x03(\x0b\x32#.frostline.v1.EpochEnd.MetricsEntry\x12\x0f\n\x07seconds\x18\x04 \x01(\x01\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"6\n\x10\x43reateJobRequest\x12\x0e\n\x06recipe\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\" \n\x0ePlanJobRequest\x12\x0e\n\x06recipe\x18\x01 \x01(\t\"9\n\x0fPlanJobResponse\x12&\n\x05plans\x18\x01 \x03(\x0b\x32\x17.frostline.v1.StagePlan\"\x1d\n\rGetJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"L\n\x10ListJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.frostline.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"7\n\x0fWatchJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\" \n\x10\x43\x61ncelJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x10ResumeJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\xde\x03\n\nJobService\x12>\n\tCreateJob\x12\x1e.frostline.v1.CreateJobRequest\x1a\x11.frostline.v1.Job\x12\x46\n\x07PlanJob\x12\x1c.frostline.v1.PlanJobRequest\x1a\x1d.frostline.v1.PlanJobResponse\x12\x38\n\x06GetJob\x12\x1b.frostline.v1.GetJobRequest\x1a\x11.frostline.v1.Job\x12I\n\x08ListJobs\x12\x1d.frostline.v1.ListJobsRequest\x1a\x1e.frostline.v1.ListJobsResponse\x12\x43\n\x08WatchJob\x12\x1d.frostline.v1.WatchJobRequest\x1a\x16.frostline.v1.JobEvent0\x01\x12>\n\tCancelJob\x12\x1e.frostline.v1.CancelJobRequest\x1a\x11.frostline.v1.Job\x12>\n\tResumeJob\x12\x1e.frostline.v1.ResumeJobRequest\x1a\x11.frostline.v1.Jobb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,39 +45,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOB_STATE']._serialized_start=513
   _globals['_JOB_STATE']._serialized_end=663
   _globals['_STAGERESULT']._serialized_start=666
-  _globals['_STAGERESULT']._serialized_end=998
-  _globals['_STAGERESULT_HISTORYENTRY']._serialized_start=930
-  _globals['_STAGERESULT_HISTORYENTRY']._serialized_end=998
-  _globals['_SERIES']._serialized_start=1000
-  _globals['_SERIES']._serialized_end=1024
-  _globals['_FEATUREUSE']._serialized_start=1026
-  _globals['_FEATUREUSE']._serialized_end=1087
-  _globals['_JOBEVENT']._serialized_start=1090
-  _globals['_JOBEVENT']._serialized_end=1383
-  _globals['_STATECHANGE']._serialized_start=1385
-  _globals['_STATECHANGE']._serialized_end=1468
-  _globals['_STAGESTART']._serialized_start=1470
-  _globals['_STAGESTART']._serialized_end=1576
-  _globals['_FILLPROGRESS']._serialized_start=1578
-  _globals['_FILLPROGRESS']._serialized_end=1654
-  _globals['_EPOCHEND']._serialized_start=1657
-  _globals['_EPOCHEND']._serialized_end=1816
+  _globals['_STAGERESULT']._serialized_end=1060
+  _globals['_STAGERESULT_HISTORYENTRY']._serialized_start=992
+  _globals['_STAGERESULT_HISTORYENTRY']._serialized_end=1060
+  _globals['_STAGEPLAN']._serialized_start=1063
+  _globals['_STAGEPLAN']._serialized_end=1414
+  _globals['_STAGEPLAN_KEPT']._serialized_start=1335
+  _globals['_STAGEPLAN_KEPT']._serialized_end=1414
+  _globals['_SERIES']._serialized_start=1416
+  _globals['_SERIES']._serialized_end=1440
+  _globals['_FEATUREUSE']._serialized_start=1442
+  _globals['_FEATUREUSE']._serialized_end=1503
+  _globals['_JOBEVENT']._serialized_start=1506
+  _globals['_JOBEVENT']._serialized_end=1799
+  _globals['_STATECHANGE']._serialized_start=1801
+  _globals['_STATECHANGE']._serialized_end=1884
+  _globals['_STAGESTART']._serialized_start=1887
+  _globals['_STAGESTART']._serialized_end=2032
+  _globals['_FILLPROGRESS']._serialized_start=2034
+  _globals['_FILLPROGRESS']._serialized_end=2110
+  _globals['_EPOCHEND']._serialized_start=2113
+  _globals['_EPOCHEND']._serialized_end=2272
   _globals['_EPOCHEND_METRICSENTRY']._serialized_start=464
   _globals['_EPOCHEND_METRICSENTRY']._serialized_end=510
-  _globals['_CREATEJOBREQUEST']._serialized_start=1818
-  _globals['_CREATEJOBREQUEST']._serialized_end=1872
-  _globals['_GETJOBREQUEST']._serialized_start=1874
-  _globals['_GETJOBREQUEST']._serialized_end=1903
-  _globals['_LISTJOBSREQUEST']._serialized_start=1905
-  _globals['_LISTJOBSREQUEST']._serialized_end=1961
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1963
-  _globals['_LISTJOBSRESPONSE']._serialized_end=2039
-  _globals['_WATCHJOBREQUEST']._serialized_start=2041
-  _globals['_WATCHJOBREQUEST']._serialized_end=2096
-  _globals['_CANCELJOBREQUEST']._serialized_start=2098
-  _globals['_CANCELJOBREQUEST']._serialized_end=2130
-  _globals['_RESUMEJOBREQUEST']._serialized_start=2132
-  _globals['_RESUMEJOBREQUEST']._serialized_end=2164
-  _globals['_JOBSERVICE']._serialized_start=2167
-  _globals['_JOBSERVICE']._serialized_end=2573
+  _globals['_CREATEJOBREQUEST']._serialized_start=2274
+  _globals['_CREATEJOBREQUEST']._serialized_end=2328
+  _globals['_PLANJOBREQUEST']._serialized_start=2330
+  _globals['_PLANJOBREQUEST']._serialized_end=2362
+  _globals['_PLANJOBRESPONSE']._serialized_start=2364
+  _globals['_PLANJOBRESPONSE']._serialized_end=2421
+  _globals['_GETJOBREQUEST']._serialized_start=2423
+  _globals['_GETJOBREQUEST']._serialized_end=2452
+  _globals['_LISTJOBSREQUEST']._serialized_start=2454
+  _globals['_LISTJOBSREQUEST']._serialized_end=2510
+  _globals['_LISTJOBSRESPONSE']._serialized_start=2512
+  _globals['_LISTJOBSRESPONSE']._serialized_end=2588
+  _globals['_WATCHJOBREQUEST']._serialized_start=2590
+  _globals['_WATCHJOBREQUEST']._serialized_end=2645
+  _globals['_CANCELJOBREQUEST']._serialized_start=2647
+  _globals['_CANCELJOBREQUEST']._serialized_end=2679
+  _globals['_RESUMEJOBREQUEST']._serialized_start=2681
+  _globals['_RESUMEJOBREQUEST']._serialized_end=2713
+  _globals['_JOBSERVICE']._serialized_start=2716
+  _globals['_JOBSERVICE']._serialized_end=3194
 # @@protoc_insertion_point(module_scope)

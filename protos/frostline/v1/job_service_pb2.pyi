@@ -62,7 +62,7 @@ class Job(_message.Message):
     def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Job.State, str]] = ..., recipe: _Optional[str] = ..., model: _Optional[str] = ..., metrics: _Optional[_Mapping[str, float]] = ..., stages: _Optional[_Iterable[_Union[StageResult, _Mapping]]] = ..., error: _Optional[str] = ..., attempt: _Optional[int] = ..., last_sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class StageResult(_message.Message):
-    __slots__ = ("epochs_run", "train_seconds", "fill_seconds", "features", "history", "best_epoch", "frozen_layer_count", "trainable_parameter_count")
+    __slots__ = ("epochs_run", "train_seconds", "fill_seconds", "features", "history", "best_epoch", "frozen_layer_count", "trainable_parameter_count", "plan", "seconds_saved")
     class HistoryEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +78,8 @@ class StageResult(_message.Message):
     BEST_EPOCH_FIELD_NUMBER: _ClassVar[int]
     FROZEN_LAYER_COUNT_FIELD_NUMBER: _ClassVar[int]
     TRAINABLE_PARAMETER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_SAVED_FIELD_NUMBER: _ClassVar[int]
     epochs_run: int
     train_seconds: float
     fill_seconds: float
@@ -86,7 +88,47 @@ class StageResult(_message.Message):
     best_epoch: int
     frozen_layer_count: int
     trainable_parameter_count: int
-    def __init__(self, epochs_run: _Optional[int] = ..., train_seconds: _Optional[float] = ..., fill_seconds: _Optional[float] = ..., features: _Optional[_Union[FeatureUse, _Mapping]] = ..., history: _Optional[_Mapping[str, Series]] = ..., best_epoch: _Optional[int] = ..., frozen_layer_count: _Optional[int] = ..., trainable_parameter_count: _Optional[int] = ...) -> None: ...
+    plan: StagePlan
+    seconds_saved: float
+    def __init__(self, epochs_run: _Optional[int] = ..., train_seconds: _Optional[float] = ..., fill_seconds: _Optional[float] = ..., features: _Optional[_Union[FeatureUse, _Mapping]] = ..., history: _Optional[_Mapping[str, Series]] = ..., best_epoch: _Optional[int] = ..., frozen_layer_count: _Optional[int] = ..., trainable_parameter_count: _Optional[int] = ..., plan: _Optional[_Union[StagePlan, _Mapping]] = ..., seconds_saved: _Optional[float] = ...) -> None: ...
+
+class StagePlan(_message.Message):
+    __slots__ = ("cut", "frozen_layer_count", "kept", "kept_at", "dtype", "views", "rows_present", "rows_missing", "size_bytes", "seconds_with", "seconds_without", "reason")
+    class Kept(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KEPT_UNSPECIFIED: _ClassVar[StagePlan.Kept]
+        KEPT_STORE: _ClassVar[StagePlan.Kept]
+        KEPT_MEMORY: _ClassVar[StagePlan.Kept]
+        KEPT_NOWHERE: _ClassVar[StagePlan.Kept]
+    KEPT_UNSPECIFIED: StagePlan.Kept
+    KEPT_STORE: StagePlan.Kept
+    KEPT_MEMORY: StagePlan.Kept
+    KEPT_NOWHERE: StagePlan.Kept
+    CUT_FIELD_NUMBER: _ClassVar[int]
+    FROZEN_LAYER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    KEPT_AT_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    VIEWS_FIELD_NUMBER: _ClassVar[int]
+    ROWS_PRESENT_FIELD_NUMBER: _ClassVar[int]
+    ROWS_MISSING_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_WITH_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_WITHOUT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    cut: _containers.RepeatedScalarFieldContainer[str]
+    frozen_layer_count: int
+    kept: StagePlan.Kept
+    kept_at: _containers.RepeatedScalarFieldContainer[str]
+    dtype: str
+    views: int
+    rows_present: int
+    rows_missing: int
+    size_bytes: int
+    seconds_with: float
+    seconds_without: float
+    reason: str
+    def __init__(self, cut: _Optional[_Iterable[str]] = ..., frozen_layer_count: _Optional[int] = ..., kept: _Optional[_Union[StagePlan.Kept, str]] = ..., kept_at: _Optional[_Iterable[str]] = ..., dtype: _Optional[str] = ..., views: _Optional[int] = ..., rows_present: _Optional[int] = ..., rows_missing: _Optional[int] = ..., size_bytes: _Optional[int] = ..., seconds_with: _Optional[float] = ..., seconds_without: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Series(_message.Message):
     __slots__ = ("values",)
@@ -133,16 +175,18 @@ class StateChange(_message.Message):
     def __init__(self, state: _Optional[_Union[Job.State, str]] = ..., error: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
 
 class StageStart(_message.Message):
-    __slots__ = ("stage", "epochs", "frozen_layer_count", "trainable_parameter_count")
+    __slots__ = ("stage", "epochs", "frozen_layer_count", "trainable_parameter_count", "plan")
     STAGE_FIELD_NUMBER: _ClassVar[int]
     EPOCHS_FIELD_NUMBER: _ClassVar[int]
     FROZEN_LAYER_COUNT_FIELD_NUMBER: _ClassVar[int]
     TRAINABLE_PARAMETER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
     stage: int
     epochs: int
     frozen_layer_count: int
     trainable_parameter_count: int
-    def __init__(self, stage: _Optional[int] = ..., epochs: _Optional[int] = ..., frozen_layer_count: _Optional[int] = ..., trainable_parameter_count: _Optional[int] = ...) -> None: ...
+    plan: StagePlan
+    def __init__(self, stage: _Optional[int] = ..., epochs: _Optional[int] = ..., frozen_layer_count: _Optional[int] = ..., trainable_parameter_count: _Optional[int] = ..., plan: _Optional[_Union[StagePlan, _Mapping]] = ...) -> None: ...
 
 class FillProgress(_message.Message):
     __slots__ = ("stage", "done", "total", "computed")
@@ -182,6 +226,18 @@ class CreateJobRequest(_message.Message):
     recipe: str
     request_id: str
     def __init__(self, recipe: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class PlanJobRequest(_message.Message):
+    __slots__ = ("recipe",)
+    RECIPE_FIELD_NUMBER: _ClassVar[int]
+    recipe: str
+    def __init__(self, recipe: _Optional[str] = ...) -> None: ...
+
+class PlanJobResponse(_message.Message):
+    __slots__ = ("plans",)
+    PLANS_FIELD_NUMBER: _ClassVar[int]
+    plans: _containers.RepeatedCompositeFieldContainer[StagePlan]
+    def __init__(self, plans: _Optional[_Iterable[_Union[StagePlan, _Mapping]]] = ...) -> None: ...
 
 class GetJobRequest(_message.Message):
     __slots__ = ("name",)

@@ -40,6 +40,11 @@ class JobServiceStub(object):
                 request_serializer=frostline_dot_v1_dot_job__service__pb2.CreateJobRequest.SerializeToString,
                 response_deserializer=frostline_dot_v1_dot_job__service__pb2.Job.FromString,
                 _registered_method=True)
+        self.PlanJob = channel.unary_unary(
+                '/frostline.v1.JobService/PlanJob',
+                request_serializer=frostline_dot_v1_dot_job__service__pb2.PlanJobRequest.SerializeToString,
+                response_deserializer=frostline_dot_v1_dot_job__service__pb2.PlanJobResponse.FromString,
+                _registered_method=True)
         self.GetJob = channel.unary_unary(
                 '/frostline.v1.JobService/GetJob',
                 request_serializer=frostline_dot_v1_dot_job__service__pb2.GetJobRequest.SerializeToString,
@@ -79,6 +84,20 @@ class JobServiceServicer(object):
         in the base, a cut is not a cut, labels or shapes do not fit.
         NOT_FOUND         the base or a dataset does not exist.
         ALREADY_EXISTS    `request_id` was used for another request.
+        DATA_LOSS         a stored layer or example has changed on disk.
+        UNAVAILABLE       the worker process is starting again, or the server stops: try again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanJob(self, request, context):
+        """Says what the job of a recipe would do about its features, and why. Nothing is submitted, computed or stored, but
+        what the network costs here is measured, which takes some seconds.
+
+        Errors:
+        INVALID_ARGUMENT  as CreateJob.
+        NOT_FOUND         the base or a dataset does not exist.
         DATA_LOSS         a stored layer or example has changed on disk.
         UNAVAILABLE       the worker process is starting again, or the server stops: try again.
         """
@@ -153,6 +172,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     request_deserializer=frostline_dot_v1_dot_job__service__pb2.CreateJobRequest.FromString,
                     response_serializer=frostline_dot_v1_dot_job__service__pb2.Job.SerializeToString,
             ),
+            'PlanJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanJob,
+                    request_deserializer=frostline_dot_v1_dot_job__service__pb2.PlanJobRequest.FromString,
+                    response_serializer=frostline_dot_v1_dot_job__service__pb2.PlanJobResponse.SerializeToString,
+            ),
             'GetJob': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJob,
                     request_deserializer=frostline_dot_v1_dot_job__service__pb2.GetJobRequest.FromString,
@@ -207,6 +231,33 @@ class JobService(object):
             '/frostline.v1.JobService/CreateJob',
             frostline_dot_v1_dot_job__service__pb2.CreateJobRequest.SerializeToString,
             frostline_dot_v1_dot_job__service__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frostline.v1.JobService/PlanJob',
+            frostline_dot_v1_dot_job__service__pb2.PlanJobRequest.SerializeToString,
+            frostline_dot_v1_dot_job__service__pb2.PlanJobResponse.FromString,
             options,
             channel_credentials,
             insecure,
