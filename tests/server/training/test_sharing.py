@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from frostline_server.training.zoo import ZooAccess
-from frostline_zoo.manifest import Manifest
 
 pytestmark = pytest.mark.keras
 Digits = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -57,7 +57,37 @@ def test_a_changed_weight_computes_everything_again(digits: Digits, run: Runs) -
     assert computed(run("second", **CHILD)) == [40]
 
 
-def residual(zoo: ZooAccess) -> Manifest:
+def add(zoo: ZooAccess, name: str, network: Any) -> None:
+    """Puts a described network into the zoo."""
+    for content in network.blobs.values():
+        zoo.blobs.put(content)
+    with zoo.engine.begin() as connection:
+        zoo.models.add_version(connection, name, network.manifest)
+
+
+def test_another_model_that_shares_the_trunk_computes_nothing(
+    zoo: ZooAccess, digits: Digits, run: Runs, tmp_path: Path
+) -> None:
+    import keras
+
+    from frostline_zoo.networks.build import build
+    from frostline_zoo.networks.importer import import_network
+
+    digits("digits", count=100)
+    base = build(run("base", head=DEEP, stages=[{"epochs": 1}]).manifest, zoo.blobs.get)
+    assert computed(run("first", **CHILD)) == [100]
+
+    renamed = [keras.layers.Dense(12, "elu", name=f"other{number}") for number in (1, 2, 3)]
+    model = keras.Sequential([keras.Input((16,)), *renamed, keras.layers.Dense(9, name="other-head")])
+    for number, layer in enumerate(renamed, 1):
+        layer.set_weights(base.layers[f"h{number}"].get_weights())
+    model.save(tmp_path / "renamed.keras")
+    add(zoo, "renamed", import_network(tmp_path / "renamed.keras"))
+    outcome = run("second", **{**CHILD, "base": "renamed", "reuse": {"through": "other3"}})
+    assert (computed(outcome), outcome.stages[0].rows_reused) == ([0], 100)
+
+
+def residual(zoo: ZooAccess) -> None:
     """Puts a network with a shortcut into the zoo: a cut inside its block has two tensors."""
     import keras
 
@@ -69,12 +99,7 @@ def residual(zoo: ZooAccess) -> Manifest:
     inner = keras.layers.Dense(8, "relu", name="inner")(stem)
     outer = keras.layers.Dense(8, name="outer")(inner)
     joined = keras.layers.Add(name="joined")([stem, outer])
-    described = describe(keras.Model(inputs, keras.layers.Dense(5, "softmax", name="old")(joined)))
-    for content in described.blobs.values():
-        zoo.blobs.put(content)
-    with zoo.engine.begin() as connection:
-        zoo.models.add_version(connection, "residual", described.manifest)
-    return described.manifest
+    add(zoo, "residual", describe(keras.Model(inputs, keras.layers.Dense(5, "softmax", name="old")(joined))))
 
 
 def test_a_cut_with_several_tensors_trains_alike_with_and_without_the_cache(
