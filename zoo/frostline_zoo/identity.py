@@ -46,18 +46,16 @@ _TRAINING_ONLY: dict[str, set[str]] = {
     "AdditiveAttention": {"dropout"},
 }
 
-# Layers that draw a random change of each image, one image apart from the other, while a network trains.
+# Layers that draw a change of each image, one image apart from the other, while a network trains. RandomCrop is not
+# among them: in inference mode Keras does not crop at all, and puts out another shape than it says.
 RANDOM_IMAGE_LAYERS = frozenset(
     {
         "RandomBrightness",
         "RandomColorDegeneration",
         "RandomColorJitter",
         "RandomContrast",
-        "RandomCrop",
-        "RandomElasticTransform",
         "RandomErasing",
         "RandomFlip",
-        "RandomGaussianBlur",
         "RandomGrayscale",
         "RandomHue",
         "RandomInvert",
@@ -66,7 +64,6 @@ RANDOM_IMAGE_LAYERS = frozenset(
         "RandomRotation",
         "RandomSaturation",
         "RandomSharpness",
-        "RandomShear",
         "RandomTranslation",
         "RandomZoom",
     }
@@ -82,7 +79,7 @@ _REGULARIZATIONS = {
     "SpatialDropout3D",
 }
 # What these put out in inference mode is what goes in, where that is of their own dtype already.
-_NOTHING_IN_INFERENCE = _REGULARIZATIONS | (RANDOM_IMAGE_LAYERS - {"RandomCrop"})
+_NOTHING_IN_INFERENCE = _REGULARIZATIONS | RANDOM_IMAGE_LAYERS
 
 
 def layer_digest(class_name: str, config: dict[str, Any], blob: str | None) -> str:

@@ -15,22 +15,25 @@ from typing import Any
 import keras
 
 from frostline_zoo.errors import InvalidError
+from frostline_zoo.identity import RANDOM_IMAGE_LAYERS
 
 Config = dict[str, Any]
 
 _LAYER_NAMES = """
     Activation ActivityRegularization AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D
-    AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D Add AdditiveAttention AlphaDropout Attention Average
-    AveragePooling1D AveragePooling2D AveragePooling3D BatchNormalization Bidirectional CenterCrop Concatenate Conv1D
-    Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose Cropping1D Cropping2D Cropping3D Dense DepthwiseConv1D
-    DepthwiseConv2D Dot Dropout ELU EinsumDense Embedding Flatten GRU GaussianDropout GaussianNoise
-    GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D
-    GlobalMaxPooling3D GroupNormalization GroupQueryAttention Identity LSTM LayerNormalization LeakyReLU Masking
-    MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum MultiHeadAttention Multiply Normalization PReLU Permute
-    RMSNormalization RandomContrast RandomCrop RandomFlip RandomRotation RandomTranslation RandomZoom
-    ReLU RepeatVector Rescaling Reshape Resizing SeparableConv1D SeparableConv2D SimpleRNN Softmax SpatialDropout1D
-    SpatialDropout2D SpatialDropout3D Subtract TimeDistributed UnitNormalization UpSampling1D UpSampling2D UpSampling3D
-    ZeroPadding1D ZeroPadding2D ZeroPadding3D
+    AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D Add AdditiveAttention AlphaDropout Attention
+    Average AveragePooling1D AveragePooling2D AveragePooling3D BatchNormalization Bidirectional CenterCrop
+    Concatenate Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose Cropping1D Cropping2D
+    Cropping3D Dense DepthwiseConv1D DepthwiseConv2D Dot Dropout ELU EinsumDense Embedding Flatten GRU
+    GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D
+    GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GroupQueryAttention Identity LSTM
+    LayerNormalization LeakyReLU Masking MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum MultiHeadAttention
+    Multiply Normalization PReLU Permute RMSNormalization RandomBrightness RandomColorDegeneration RandomColorJitter
+    RandomContrast RandomCrop RandomErasing RandomFlip RandomGrayscale RandomHue RandomInvert RandomPerspective
+    RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomTranslation RandomZoom ReLU
+    RepeatVector Rescaling Reshape Resizing SeparableConv1D SeparableConv2D SimpleRNN Softmax SpatialDropout1D
+    SpatialDropout2D SpatialDropout3D Subtract TimeDistributed UnitNormalization UpSampling1D UpSampling2D
+    UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
 """
 _INITIALIZER_NAMES = """
     Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity LecunNormal LecunUniform Ones Orthogonal
@@ -58,7 +61,6 @@ _OBJECTS: dict[str, dict[str, type[Any]]] = {
 }
 _WRAPPERS = {"Bidirectional", "TimeDistributed"}
 _RECURRENT = {"LSTM", "GRU", "SimpleRNN"}
-_AUGMENTATIONS = {"RandomContrast"}
 
 # Keys that say nothing here: name and switch stand in the manifest, and a loop that is unrolled computes the same, only
 # it is traced step by step, for as many steps as a file cares to name.
@@ -116,7 +118,7 @@ def checked_config(class_name: str, config: Any, name: str) -> Config:
     allowed = set(inspect.signature(LAYERS[class_name].__init__).parameters) - {"self", "kwargs"}
     allowed |= {"dtype", "activity_regularizer"}
     allowed |= {"zero_output_for_mask"} if class_name in _RECURRENT else set()
-    allowed |= {"data_format"} if class_name in _AUGMENTATIONS else set()
+    allowed |= {"data_format"} if class_name in RANDOM_IMAGE_LAYERS else set()
     checked = {}
     for key, value in config.items():
         if key in _DROPPED:
