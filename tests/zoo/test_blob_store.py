@@ -6,9 +6,11 @@ blob behind the store's back.
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -21,7 +23,14 @@ from frostline_zoo.blobs.local import LocalBlobStore
 from frostline_zoo.blobs.staging import Staging
 from frostline_zoo.blobs.store import BlobStore
 from frostline_zoo.digests import digest_of
-from frostline_zoo.errors import CorruptError, InvalidError, NotFoundError, OutOfRangeError
+from frostline_zoo.errors import (
+    CorruptError,
+    ExhaustedError,
+    InvalidError,
+    NotFoundError,
+    OutOfRangeError,
+    UnavailableError,
+)
 
 ABSENT = digest_of(b"never stored")
 LARGE = bytes(range(256)) * (10 << 10) + b"tail"  # 2.5 MiB: three pieces
@@ -165,6 +174,56 @@ def test_a_disk_that_takes_no_more_is_refused_and_leaves_nothing(tmp_path: Path)
     child = subprocess.run([sys.executable, "-c", FILLER, tmp_path], capture_output=True, text=True, check=True)
     assert child.stdout == "STORAGE_FULL\n"
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+class FailingDisk:
+    """Makes the next sync of a file, or of a folder, fail as a disk does; the ones after it succeed, as they do."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._sync = os.fsync
+        self._patch = patch
+
+    def fails_next(self, what: Callable[[int], bool], code: int = errno.EIO) -> None:
+        def fsync(descriptor: int) -> None:
+            if what(os.fstat(descriptor).st_mode):
+                self._patch.setattr(os, "fsync", self._sync)
+                raise OSError(code, os.strerror(code))
+            self._sync(descriptor)
+
+        self._patch.setattr(os, "fsync", fsync)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> FailingDisk:
+    return FailingDisk(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("what", "code"),
+    [(stat.S_ISREG, errno.EIO), (stat.S_ISDIR, errno.EIO), (stat.S_ISDIR, errno.ENOSPC)],
+    ids=["file", "folder", "full folder"],
+)
+def test_after_a_failed_sync_nothing_is_acknowledged_until_the_store_is_opened_again(
+    store: LocalBlobStore, disk: FailingDisk, tmp_path: Path, what: Callable[[int], bool], code: int
+) -> None:
+    before = store.put(b"before")
+    disk.fails_next(what, code)
+    for content in (b"lost", b"lost", b"before", b"after"):
+        with pytest.raises(UnavailableError, match="check the disk, then restart the server"):
+            store.put(content)
+    assert store.get(before) == b"before"
+    again = LocalBlobStore(tmp_path / "data")
+    assert again.get(again.put(b"lost")) == b"lost"
+
+
+def test_bytes_whose_sync_failed_are_written_anew(store: LocalBlobStore, disk: FailingDisk) -> None:
+    staged = store.stage()
+    staged.append(b"lost")
+    disk.fails_next(stat.S_ISREG, errno.ENOSPC)
+    with pytest.raises(ExhaustedError):
+        store.put_staged(staged, digest_of(b"lost"))
+    assert not staged.path.exists()
+    assert store.get(store.put(b"lost")) == b"lost"
 
 
 WRITER = """

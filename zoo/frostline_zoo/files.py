@@ -9,6 +9,10 @@ from pathlib import Path
 from typing_extensions import Buffer
 
 
+class SyncError(OSError):
+    """The disk did not take what was written. Another try proves nothing: the kernel may have dropped it by then."""
+
+
 def write_atomically(path: Path, pieces: Iterable[Buffer]) -> None:
     """Writes `pieces` to `path`: to a file beside it, synced, renamed, and the folder synced.
 
@@ -20,7 +24,7 @@ def write_atomically(path: Path, pieces: Iterable[Buffer]) -> None:
             for piece in pieces:
                 file.write(piece)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
         publish(staged, path)
     except BaseException:
         staged.unlink(missing_ok=True)
@@ -33,11 +37,23 @@ def publish(staged: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
+def sync(descriptor: int) -> None:
+    """Makes durable what was written to an open file or folder.
+
+    Raises:
+        SyncError: the disk did not take it.
+    """
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        raise SyncError(*error.args) from error
+
+
 def sync_folder(folder: Path) -> None:
     """Makes the names in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -12,14 +12,15 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from typing_extensions import Buffer
 
 from frostline_zoo.blobs.staged import PIECE_BYTES, StagedFile, refusing_when_full
 from frostline_zoo.blobs.store import BlobStore, corrupt
-from frostline_zoo.errors import CorruptError, NotFoundError
-from frostline_zoo.files import make_folder, publish, sync_folder
+from frostline_zoo.errors import CorruptError, NotFoundError, UnavailableError
+from frostline_zoo.files import SyncError, make_folder, sync_folder
 
 
 class LocalBlobStore(BlobStore):
@@ -29,11 +30,33 @@ class LocalBlobStore(BlobStore):
         """Opens the store in the data folder `data`, made where it is missing."""
         self._blobs = data / "blobs" / "sha256"
         self.staging = data / "staging"
+        self._sync_failed = False
         make_folder(self._blobs)
         make_folder(self.staging)
         for first in range(256):  # all at once, so that no blob's name depends on a folder that is not yet durable
             (self._blobs / f"{first:02x}").mkdir(exist_ok=True)
         sync_folder(self._blobs)
+
+    def put(self, content: Buffer) -> str:
+        """Stores `content` as every store does.
+
+        Raises:
+            ExhaustedError: the disk is full.
+            UnavailableError: the disk has failed.
+        """
+        with self._trusting_the_disk():
+            return super().put(content)
+
+    def put_staged(self, staged: StagedFile, digest: str) -> None:
+        """Stores what `staged` holds as every store does.
+
+        Raises:
+            InvalidError: it has another digest.
+            ExhaustedError: the disk is full.
+            UnavailableError: the disk has failed.
+        """
+        with self._trusting_the_disk():
+            super().put_staged(staged, digest)
 
     def local_path(self, digest: str) -> Path:
         """Returns where the blob's file is. Its bytes are not checked; whoever maps it checks them.
@@ -59,6 +82,23 @@ class LocalBlobStore(BlobStore):
     def stage(self) -> StagedFile:
         """Returns an empty file on the store's file system, to be filled and put."""
         return StagedFile(self.staging / f"put-{os.getpid()}-{secrets.token_hex(8)}")
+
+    @contextmanager
+    def _trusting_the_disk(self) -> Iterator[None]:
+        """Refuses to write from the first sync that failed on, for as long as the store is open.
+
+        The kernel drops what it could not write and reports it once. So the next sync may succeed for nothing, and that
+        a file is there says nothing about the disk. Source: Rebello et al., "Can Applications Recover from fsync
+        Failures?", USENIX ATC 2020.
+        """
+        message = "the server's disk failed to keep what was written: check the disk, then restart the server"
+        if self._sync_failed:
+            raise UnavailableError(message, reason="STORAGE_FAILED")
+        try:
+            yield
+        except SyncError as error:
+            self._sync_failed = True
+            raise UnavailableError(message, reason="STORAGE_FAILED") from error
 
     def _path(self, digest: str) -> Path:
         name = digest.removeprefix("sha256:")
@@ -91,7 +131,8 @@ class LocalBlobStore(BlobStore):
     def _take(self, digest: str, path: Path) -> None:
         destination = self._path(digest)
         with refusing_when_full():
-            publish(path, destination)
+            os.replace(path, destination)
+        sync_folder(destination.parent)
         _aside(destination).unlink(missing_ok=True)
 
     def _settle(self, digest: str) -> None:
@@ -100,7 +141,9 @@ class LocalBlobStore(BlobStore):
     def _set_aside(self, digest: str) -> None:
         path = self._path(digest)
         if path.exists():
-            publish(path, _aside(path))
+            os.replace(
+                path, _aside(path)
+            )  # not synced: a power cut that undoes it leaves a blob to be found changed again
 
 
 def _aside(path: Path) -> Path:

@@ -13,6 +13,7 @@ from typing import Self
 from typing_extensions import Buffer
 
 from frostline_zoo.errors import ExhaustedError
+from frostline_zoo.files import sync
 
 PIECE_BYTES = 1 << 20
 FLUSH_BYTES = 8 << 20
@@ -68,11 +69,18 @@ class StagedFile:
     def sync(self) -> None:
         """Makes the bytes durable; the name follows when a store takes the file.
 
+        Where that fails the file is removed: a second sync would vouch for bytes that the kernel has dropped.
+
         Raises:
             ExhaustedError: the disk is full.
+            SyncError: the disk failed.
         """
-        with refusing_when_full():
-            os.fsync(self._file.fileno())
+        try:
+            with refusing_when_full():
+                sync(self._file.fileno())
+        except BaseException:
+            self.discard()
+            raise
 
     def close(self) -> None:
         """Lets go of the file, which stays where it is."""
