@@ -22,7 +22,7 @@ _RETRIED = {
     "ModelService": ("GetModel", "ListModels", "GetVersion", "ListVersions", "ListTags"),
     "BlobService": ("FindMissingBlobs", "QueryUpload"),
     "DatasetService": ("FindMissingExamples", "CreateDatasetVersion", "GetDatasetVersion", "ListDatasets"),
-    "JobService": ("CreateJob", "GetJob", "ListJobs"),
+    "JobService": ("CreateJob", "PlanJob", "GetJob", "ListJobs"),
     "FeatureService": ("ListTrunks",),
 }
 _SERVICE_CONFIG = {

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from frostline.v1 import job_service_pb2 as pb
 from frostline_client.names import short_name
+from frostline_client.plans import StagePlan
 from frostline_client.records import time_of
 
 
@@ -33,12 +34,13 @@ class StateChanged(Event):
 
 @dataclass(frozen=True)
 class StageStarted(Event):
-    """Stage `stage` (from 0) begins, of at most `epochs` epochs."""
+    """Stage `stage` (from 0) begins, of at most `epochs` epochs, and does about its features what `plan` says."""
 
     stage: int
     epochs: int
     frozen_layer_count: int
     trainable_parameter_count: int
+    plan: StagePlan | None
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,12 @@ def event_of(message: pb.JobEvent) -> Event:
         case "stage_start":
             start = message.stage_start
             return StageStarted(
-                *at, start.stage, start.epochs, start.frozen_layer_count, start.trainable_parameter_count
+                *at,
+                start.stage,
+                start.epochs,
+                start.frozen_layer_count,
+                start.trainable_parameter_count,
+                StagePlan.of(start.plan) if start.HasField("plan") else None,
             )
         case "fill_progress":
             fill = message.fill_progress

@@ -17,6 +17,7 @@ from frostline_client.errors import DeadlineError, InvalidError, JobFailedError,
 from frostline_client.events import Event, event_of, state_of
 from frostline_client.pages import every_page
 from frostline_client.patience import Patience
+from frostline_client.plans import StagePlan
 from frostline_client.records import Version, time_of
 
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
@@ -24,7 +25,7 @@ ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 @dataclass(frozen=True)
 class FeatureUse:
-    """What became of a stage's features: rows that the trunk computed, rows that were there, and the bytes of both."""
+    """What became of a stage's features: rows that the trunk computed, rows that were there, and the bytes kept."""
 
     computed: int
     reused: int
@@ -40,6 +41,8 @@ class Stage:
         fill_seconds: the time filling its features took.
         history: one series a metric, one value an epoch.
         best_epoch: the epoch whose weights were kept, from 0; None: the last one's.
+        plan: what was planned about its features; None where nothing was.
+        seconds_saved: what keeping features saved, against computing every row in every epoch.
     """
 
     epochs_run: int
@@ -50,6 +53,8 @@ class Stage:
     best_epoch: int | None
     frozen_layer_count: int
     trainable_parameter_count: int
+    plan: StagePlan | None
+    seconds_saved: float
 
     @classmethod
     def of(cls, message: pb.StageResult) -> Self:
@@ -63,6 +68,8 @@ class Stage:
             best_epoch=message.best_epoch if message.best_epoch >= 0 else None,
             frozen_layer_count=message.frozen_layer_count,
             trainable_parameter_count=message.trainable_parameter_count,
+            plan=StagePlan.of(message.plan) if message.HasField("plan") else None,
+            seconds_saved=message.seconds_saved,
         )
 
 
@@ -235,14 +242,17 @@ class Jobs:
             NotFoundError: the zoo holds no such base or dataset.
             AlreadyExistsError: the request id was used for another recipe.
         """
-        try:
-            text = json.dumps(recipe, allow_nan=False)
-        except (TypeError, ValueError, RecursionError):
-            raise InvalidError(
-                "the recipe holds what JSON cannot: write texts, finite numbers, lists and objects"
-            ) from None
-        request = pb.CreateJobRequest(recipe=text, request_id=request_id or str(uuid.uuid4()))
+        request = pb.CreateJobRequest(recipe=_as_text(recipe), request_id=request_id or str(uuid.uuid4()))
         return self._job(self._stub.CreateJob(request))
+
+    def plan(self, recipe: Mapping[str, Any]) -> tuple[StagePlan, ...]:
+        """Returns what each stage of a recipe would do about its features, and why. Nothing is submitted.
+
+        Raises:
+            InvalidError, NotFoundError: as `submit`.
+        """
+        response = self._stub.PlanJob(pb.PlanJobRequest(recipe=_as_text(recipe)))
+        return tuple(StagePlan.of(plan) for plan in response.plans)
 
     def list(self) -> tuple[JobRecord, ...]:
         """Returns the jobs, the newest first, without recipes and histories."""
@@ -258,3 +268,12 @@ class Jobs:
 
     def _job(self, message: pb.Job) -> Job:
         return Job(self._stub, JobRecord.of(message), self._version)
+
+
+def _as_text(recipe: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(recipe, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidError(
+            "the recipe holds what JSON cannot: write texts, finite numbers, lists and objects"
+        ) from None

@@ -35,8 +35,9 @@ def test_the_commands_are_those_of_the_design() -> None:
         *(f"models {verb}" for verb in ("import", "list", "show", "layers", "diff", "tag", "delete", "pull", "export")),
         *(f"datasets {verb}" for verb in ("push", "list", "show", "delete")),
         *(f"jobs {verb}" for verb in ("submit", "list", "show", "watch", "cancel", "resume")),
+        "plan",
         "predict",
-        "cache show",
+        *(f"cache {verb}" for verb in ("show", "prune")),
     }
 
 
@@ -59,6 +60,7 @@ def test_every_command_teaches_by_example_and_takes_server_and_json(
         "jobs watch abcdefghijkl",
         "predict a --input x.npy --output y.npy",
         "cache show --json",
+        "cache prune --all --yes",
     ],
 )
 def test_without_a_server_a_command_fails_with_one_line(frostline: Frostline, command: str) -> None:
@@ -79,6 +81,10 @@ def test_without_a_server_a_command_fails_with_one_line(frostline: Frostline, co
         ["datasets", "push", "x.npz", "--name", "d", "--on-error", "ignore"],
         ["jobs", "submit"],
         ["predict", "a"],
+        ["plan"],
+        ["cache", "prune"],
+        ["cache", "prune", "--all", "--model", "a"],
+        ["cache", "prune", "--unused-for", "long"],
         ["--nonsense"],
     ],
 )
@@ -97,6 +103,7 @@ def test_wrong_usage_exits_with_2(frostline: Frostline, wrong: list[str]) -> Non
         (["predict", "a", "--input", "no.npy", "--output", "y.npy"], "error: no file no.npy: check the path"),
         (["predict", "a", "--input", "text", "--output", "y.npy"], "error: text is not a .npy file of numbers"),
         (["jobs", "submit", "text"], "error: text: not a recipe: write keys"),
+        (["plan", "no.yaml"], "error: no file no.yaml: check the path"),
         (["jobs", "submit", "."], "error: .: is a directory"),
     ],
 )

@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from frostline_client import Job, read_recipe
-from frostline_client.cli.output import Size, figure, print_fields, print_table
+from frostline_client.cli.output import Duration, Size, figure, print_fields, print_table
+from frostline_client.cli.plan import KEPT
 from frostline_client.cli.progress import say
 from frostline_client.cli.session import Session, command
 from frostline_client.cli.watching import watch as watch_events
-from frostline_client.jobs import JobRecord
+from frostline_client.jobs import JobRecord, Stage
 
 
 @click.group()
@@ -70,7 +71,7 @@ def list_(session: Session) -> None:
 @command(jobs, "show", "frostline jobs show 3k9x0a7bq2mt", "frostline jobs show 3k9x0a7bq2mt --json")
 @click.argument("job")
 def show(session: Session, job: str) -> None:
-    """Show a job: its state, what it made, and for each stage its epochs, its time and its features."""
+    """Show a job: its state, what it made, its stages, and what was planned about their features and came true."""
     with session.client() as zoo:
         record = zoo.jobs.get(job).record()
     session.show(record, lambda: _print_job(record))
@@ -132,16 +133,13 @@ def _print_job(job: JobRecord) -> None:
     )
     if job.stages:
         print_table(
-            ["STAGE", "EPOCHS", "TRAINING S", "FILLING S", "COMPUTED", "REUSED", "FEATURES", "FROZEN", "TRAINABLE"],
+            ["STAGE", "EPOCHS", "TRAINING S", "FILLING S", "FROZEN", "TRAINABLE"],
             [
                 (
                     number,
                     stage.epochs_run,
                     stage.train_seconds,
                     stage.fill_seconds,
-                    stage.features.computed,
-                    stage.features.reused,
-                    Size(stage.features.bytes),
                     f"{stage.frozen_layer_count} layers",
                     stage.trainable_parameter_count,
                 )
@@ -149,6 +147,24 @@ def _print_job(job: JobRecord) -> None:
             ],
             empty="",
         )
+        print_table(
+            ["STAGE", "FEATURES", "COMPUTED", "REUSED", "SIZE", "SAVED", "KEPT"],
+            [row for number, stage in enumerate(job.stages, start=1) for row in _feature_rows(number, stage)],
+            empty="",
+        )
+
+
+def _feature_rows(number: int, stage: Stage) -> list[tuple[object, ...]]:
+    """Returns what was planned about a stage's features, and what came true."""
+    use, plan = stage.features, stage.plan
+    made = (number, "came true", use.computed, use.reused, Size(use.bytes), Duration(stage.seconds_saved), "")
+    if plan is None:
+        return [made]
+    saving = Duration(plan.seconds_without - plan.seconds_with)
+    kept = KEPT.get(plan.kept, plan.kept)
+    if plan.kept != "nowhere":
+        kept += f" at {', '.join(plan.kept_at)}, {plan.dtype}"
+    return [(number, "planned", plan.rows_missing, plan.rows_present, Size(plan.size_bytes), saving, kept), made]
 
 
 def _seconds(job: JobRecord) -> float | None:

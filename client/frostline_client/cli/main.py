@@ -13,6 +13,7 @@ from frostline_client.cli.cache import cache
 from frostline_client.cli.datasets import datasets
 from frostline_client.cli.jobs import jobs
 from frostline_client.cli.models import models
+from frostline_client.cli.plan import plan
 from frostline_client.cli.predict import predict
 from frostline_client.cli.session import Session, with_session_options
 
@@ -42,6 +43,7 @@ class _Group(click.Group):
     \b
       frostline models import mnist-0-4.keras --name mnist-0-4
       frostline datasets push digits-5-9.npz --name digits-5-9
+      frostline plan recipe.yaml
       frostline jobs submit recipe.yaml --watch
       frostline predict mnist-5-9 --input x.npy --output y.npy
     """,
@@ -57,7 +59,7 @@ def cli(context: click.Context, server: str | None, as_json: bool) -> None:
     context.obj = Session(server, as_json)
 
 
-for _command in (models, datasets, jobs, predict, cache):
+for _command in (models, datasets, jobs, plan, predict, cache):
     cli.add_command(_command)
 
 

@@ -76,6 +76,25 @@ def size(size_bytes: float) -> str:
     return f"{size_bytes:.3g} {unit}"
 
 
+class Duration(float):
+    """A time in seconds."""
+
+    def __str__(self) -> str:
+        return duration(self)
+
+
+def duration(seconds: float) -> str:
+    """Returns a time as people read it."""
+    if abs(seconds) < 99.5:
+        return f"{seconds:.3g} s" if abs(seconds) >= 0.001 else "0 s"
+    if seconds < 0:
+        return f"-{duration(-seconds)}"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
 def figure(value: float) -> str:
     """Returns a metric as people read it."""
     return f"{value:.4g}"
@@ -83,12 +102,14 @@ def figure(value: float) -> str:
 
 def _cell(value: object) -> tuple[str, bool]:
     """Returns a cell's text, and whether it stands to the right."""
+    if isinstance(value, Size | Duration):
+        return str(value), True
     if isinstance(value, float):
         return figure(value), True
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S"), False
     if isinstance(value, list | tuple):
         return ", ".join(str(part) for part in value), False
-    if isinstance(value, int) and not isinstance(value, bool | Size):
+    if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}", True
-    return "" if value is None else str(value), isinstance(value, Size)
+    return "" if value is None else str(value), False

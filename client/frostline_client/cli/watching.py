@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Self
 
-from frostline_client.cli.output import figure
+from frostline_client.cli.output import duration, figure
 from frostline_client.cli.progress import Throttle, is_live, say
 from frostline_client.events import EpochEnded, Event, Filled, Noted, StageStarted, StateChanged
 
@@ -61,11 +60,33 @@ class _Shown(ABC):
         """Shows that a stage starts."""
         frozen, training = event.frozen_layer_count, event.trainable_parameter_count
         self.line(f"stage {event.stage + 1}: {frozen} layers are frozen, {training:,} parameters train")
+        if event.plan is not None and event.plan.reason:
+            self.line(f"stage {event.stage + 1}: {event.plan.reason}")
+
+
+class _Rate:
+    """How fast rows are computed, by the times of the events: who watches may have come late."""
+
+    def __init__(self) -> None:
+        self._first: Filled | None = None
+        self._last: Filled | None = None
+
+    def of(self, event: Filled) -> float | None:
+        """Takes in an event; returns the rows computed a second since its filling began."""
+        first, last = self._first, self._last
+        if first is None or last is None or event.stage != last.stage or event.done < last.done:
+            first = self._first = event
+        self._last = event
+        if first.time is None or event.time is None:
+            return None
+        seconds, computed = (event.time - first.time).total_seconds(), event.computed - first.computed
+        return computed / seconds if seconds > 0 and computed > 0 else None
 
 
 class _Lines(_Shown):
     def __init__(self) -> None:
         self._throttle = Throttle()
+        self._rate = _Rate()
         self._held = ""
         self._epochs = 0
 
@@ -78,9 +99,10 @@ class _Lines(_Shown):
         self._epochs = event.epochs
 
     def fill(self, event: Filled) -> None:
-        self._now_and_then(
-            f"stage {event.stage + 1}: {event.done:,} of {event.total:,} features, {event.computed:,} computed"
-        )
+        parts = [f"stage {event.stage + 1}: {event.done:,} of {event.total:,} features, {event.computed:,} computed"]
+        if rate := self._rate.of(event):
+            parts += [f"{rate:,.0f} rows/s", f"{duration((event.total - event.done) / rate)} left"]
+        self._now_and_then(", ".join(parts))
 
     def epoch(self, event: EpochEnded) -> None:
         of = f" of {self._epochs}" if self._epochs else ""
@@ -114,7 +136,7 @@ class _Bars(_Shown):
         )
         self._tasks: dict[str, TaskID] = {}
         self._epochs = 0
-        self._fill_started = 0.0
+        self._rate = _Rate()
         self._bars.start()
 
     def line(self, text: str) -> None:
@@ -124,11 +146,10 @@ class _Bars(_Shown):
         super().stage(event)
         self._tasks.clear()
         self._epochs = event.epochs
-        self._fill_started = time.monotonic()
 
     def fill(self, event: Filled) -> None:
-        rate = event.computed / max(time.monotonic() - self._fill_started, 1e-3)
-        note = f"{rate:,.0f} rows/s" if event.computed else "all were there"
+        rate = self._rate.of(event)
+        note = f"{rate:,.0f} rows/s" if rate else "" if event.computed else "all were there"
         self._update("  features", event.done, event.total, note)
 
     def epoch(self, event: EpochEnded) -> None:
@@ -139,7 +160,8 @@ class _Bars(_Shown):
 
     def _update(self, title: str, done: int, total: int, note: str) -> None:
         if title not in self._tasks:
-            self._tasks[title] = self._bars.add_task(title, total=total, note="")
+            # What is done by now took no time that could tell how long the rest takes.
+            self._tasks[title] = self._bars.add_task(title, total=total, completed=done, note="")
         self._bars.update(self._tasks[title], completed=done, total=total, note=note)
 
 
