@@ -30,6 +30,7 @@ from frostline_server.services.features import FeatureService
 from frostline_server.services.imports import Imports
 from frostline_server.services.jobs import JobService
 from frostline_server.services.models import ModelService
+from frostline_server.services.places import Places
 from frostline_server.services.predictions import PredictionService
 from frostline_server.settings import Settings
 from frostline_server.training.zoo import ZooAccess
@@ -121,7 +122,7 @@ def build(settings: Settings, data: Path) -> Wiring:
         ),
         Service(
             "frostline.v1.FeatureService",
-            FeatureService(features, models, blobs),
+            FeatureService(features, Places(models, blobs)),
             feature_service_pb2_grpc.add_FeatureServiceServicer_to_server,
         ),
         Service(

@@ -110,8 +110,8 @@ def event_from_row(row: Row[Any]) -> JobEvent:
     payload = dict(row.payload)
     if row.kind == "state_changed":
         payload["state"] = State(payload["state"])
-    if row.kind == "stage_started":
-        payload["plan"] = plan_from_json(payload.get("plan"))
+    if row.kind == "stage_started" and payload.get("plan"):
+        payload["plan"] = plan_from_json(payload["plan"])
     if row.kind == "epoch_ended":
         payload["metrics"] = figures_from_json(payload["metrics"])
     return JobEvent(row.sequence, row.time, _KINDS[row.kind](**payload))

@@ -15,6 +15,8 @@ from typing import Any
 
 from frostline_server.jobs.channel import Frame
 from frostline_server.jobs.processes import Child
+from frostline_server.training.events import plan_from_json
+from frostline_server.training.plan import StagePlan
 from frostline_zoo import errors
 from frostline_zoo.errors import InvalidError, UnavailableError, ZooError
 from frostline_zoo.manifest import Manifest
@@ -127,6 +129,16 @@ class Workbench:
             UnavailableError: the workbench died, or the server is stopping.
         """
         await self._call("check", {"recipe": recipe})
+
+    async def plan_recipe(self, recipe: str) -> list[StagePlan]:
+        """Returns what each stage of a recipe, JSON text, would do about its features.
+
+        Raises:
+            InvalidError, NotFoundError, FailedPreconditionError: what is wrong with it.
+            UnavailableError: the workbench died, or the server is stopping.
+        """
+        frame = await self._call("plan", {"recipe": recipe})
+        return [plan_from_json(plan) for plan in frame.header["plans"]]
 
     async def _call(
         self, call: str, arguments: dict[str, Any], payload: bytes = b"", *, if_it_dies: ZooError = _UNFINISHED

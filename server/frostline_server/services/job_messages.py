@@ -8,6 +8,7 @@ from frostline.v1 import job_service_pb2 as pb
 from frostline_server.jobs.records import Job, JobEvent, StateChanged
 from frostline_server.services.conversion import timestamp
 from frostline_server.training.events import EpochEnded, Filled, StageResult, StageStarted
+from frostline_server.training.plan import StagePlan
 
 
 def job_to_proto(job: Job, stages: Sequence[StageResult] = ()) -> pb.Job:
@@ -43,6 +44,7 @@ def event_to_proto(happened: JobEvent) -> pb.JobEvent:
                 epochs=event.epochs,
                 frozen_layer_count=event.frozen_layer_count,
                 trainable_parameter_count=event.trainable_parameter_count,
+                plan=plan_to_proto(event.plan) if event.plan else None,
             )
         )
     elif isinstance(event, Filled):
@@ -58,6 +60,24 @@ def event_to_proto(happened: JobEvent) -> pb.JobEvent:
     return message
 
 
+def plan_to_proto(plan: StagePlan) -> pb.StagePlan:
+    """Returns what is planned for a stage as a message."""
+    return pb.StagePlan(
+        cut=plan.cut,
+        frozen_layer_count=plan.frozen_layer_count,
+        kept=f"KEPT_{plan.kept.upper()}",
+        kept_at=plan.kept_at,
+        dtype=plan.dtype,
+        views=plan.views,
+        rows_present=plan.rows_present,
+        rows_missing=plan.rows_missing,
+        size_bytes=plan.size_bytes,
+        seconds_with=plan.seconds_with,
+        seconds_without=plan.seconds_without,
+        reason=plan.reason,
+    )
+
+
 def _stage(stage: StageResult) -> pb.StageResult:
     return pb.StageResult(
         epochs_run=stage.epochs_run,
@@ -68,4 +88,6 @@ def _stage(stage: StageResult) -> pb.StageResult:
         best_epoch=stage.best_epoch,
         frozen_layer_count=stage.frozen_layer_count,
         trainable_parameter_count=stage.trainable_parameter_count,
+        plan=plan_to_proto(stage.plan) if stage.plan else None,
+        seconds_saved=stage.seconds_saved,
     )

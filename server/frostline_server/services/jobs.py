@@ -14,7 +14,7 @@ from frostline_server.jobs.executor import LocalExecutor
 from frostline_server.jobs.records import State
 from frostline_server.jobs.table import Jobs
 from frostline_server.jobs.workbench import Workbench
-from frostline_server.services.job_messages import event_to_proto, job_to_proto
+from frostline_server.services.job_messages import event_to_proto, job_to_proto, plan_to_proto
 from frostline_server.training.pins import pinned
 from frostline_server.training.recipe import Recipe
 from frostline_zoo.catalogue.datasets import Datasets
@@ -55,6 +55,12 @@ class JobService(JobServiceServicer):
         job = await asyncio.to_thread(self._jobs.create, recipe, request.request_id, submitted=request.recipe)
         await self._executor.wake()
         return job_to_proto(job)
+
+    async def PlanJob(self, request: pb.PlanJobRequest, context: Any) -> pb.PlanJobResponse:
+        Recipe.parse(request.recipe)
+        recipe = await asyncio.to_thread(pinned, request.recipe, self._models, self._datasets)
+        plans = await self._workbench.plan_recipe(recipe)
+        return pb.PlanJobResponse(plans=map(plan_to_proto, plans))
 
     async def GetJob(self, request: pb.GetJobRequest, context: Any) -> pb.Job:
         return await self._packed(JobName.parse(request.name))

@@ -78,11 +78,10 @@ class StageResult:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         """Reads what `dataclasses.asdict` has made of a result."""
-        return cls(**{**value, "plan": plan_from_json(value.get("plan"))})
+        plan = value.get("plan")
+        return cls(**{**value, "plan": plan and plan_from_json(plan)})
 
 
-def plan_from_json(value: dict[str, Any] | None) -> StagePlan | None:
-    """Reads what `dataclasses.asdict` has made of a plan; None stays None."""
-    if value is None:
-        return None
+def plan_from_json(value: dict[str, Any]) -> StagePlan:
+    """Reads what `dataclasses.asdict` has made of a plan."""
     return StagePlan(**{**value, "cut": tuple(value["cut"]), "kept_at": tuple(value["kept_at"])})
