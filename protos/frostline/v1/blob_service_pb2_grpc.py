@@ -82,6 +82,7 @@ class BlobServiceServicer(object):
         INVALID_ARGUMENT    the bytes do not have the named digest or size, a digest is malformed, or a message is out of order.
         OUT_OF_RANGE        `offset` is not the committed size.
         RESOURCE_EXHAUSTED  the blob is larger than the server takes, or the disk is full.
+        UNAVAILABLE         the server's disk has failed: it takes nothing until it is restarted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

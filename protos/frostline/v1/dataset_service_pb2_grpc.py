@@ -90,6 +90,7 @@ class DatasetServiceServicer(object):
         Errors:
         INVALID_ARGUMENT    `spec` is malformed, or `data` does not hold whole examples.
         RESOURCE_EXHAUSTED  the disk is full.
+        UNAVAILABLE         the server's disk has failed: it takes nothing until it is restarted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,6 +111,8 @@ class DatasetServiceServicer(object):
         NOT_FOUND            the list's blob, or an example of it, is not stored (the first ten are named).
         ALREADY_EXISTS       `request_id` was used for another request.
         ABORTED              others make versions of the dataset faster than this could follow: try again.
+        RESOURCE_EXHAUSTED   the disk is full.
+        UNAVAILABLE          the server's disk has failed: it takes nothing until it is restarted.
         DATA_LOSS            the stored list has changed on disk.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -101,7 +101,8 @@ class ModelServiceServicer(object):
         preprocessing is malformed; a message is out of order.
         ALREADY_EXISTS      `request_id` was used for another request.
         RESOURCE_EXHAUSTED  the file is larger than the server takes, or the disk is full.
-        UNAVAILABLE         the worker process is starting again, or the server stops: try again.
+        UNAVAILABLE         the worker process is starting again, or the server stops: try again. Or the server's disk has
+        failed: it takes nothing until it is restarted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -125,7 +125,8 @@ class Workbench:
         """Refuses a recipe, JSON text, that cannot be run on this zoo.
 
         Raises:
-            InvalidError, NotFoundError, FailedPreconditionError: what is wrong with it.
+            InvalidError, NotFoundError: what is wrong with it.
+            CorruptError: a stored layer or example has changed.
             UnavailableError: the workbench died, or the server is stopping.
         """
         await self._call("check", {"recipe": recipe})
@@ -134,7 +135,8 @@ class Workbench:
         """Returns what each stage of a recipe, JSON text, would do about its features.
 
         Raises:
-            InvalidError, NotFoundError, FailedPreconditionError: what is wrong with it.
+            InvalidError, NotFoundError: what is wrong with it.
+            CorruptError: a stored layer or example has changed.
             UnavailableError: the workbench died, or the server is stopping.
         """
         frame = await self._call("plan", {"recipe": recipe})

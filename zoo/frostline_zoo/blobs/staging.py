@@ -116,6 +116,7 @@ class Upload:
             InvalidError: the bytes are not `size` bytes with the digest.
             OutOfRangeError: another writer has taken the upload over.
             ExhaustedError: the disk is full.
+            UnavailableError: the disk has failed.
         """
         with self._lock:
             self._check()

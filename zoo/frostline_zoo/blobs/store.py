@@ -30,6 +30,7 @@ class BlobStore(ABC):
 
         Raises:
             ExhaustedError: the disk is full.
+            UnavailableError: the disk has failed.
         """
         digest = digest_of(content)
         if self.has(digest):
@@ -46,6 +47,7 @@ class BlobStore(ABC):
         Raises:
             InvalidError: it has another one.
             ExhaustedError: the disk is full.
+            UnavailableError: the disk has failed.
         """
         with StagedFile(path) as staged:
             self.put_staged(staged, digest)
@@ -56,6 +58,7 @@ class BlobStore(ABC):
         Raises:
             InvalidError: it has another one.
             ExhaustedError: the disk is full.
+            UnavailableError: the disk has failed.
         """
         if staged.digest != checked_digest(digest):
             message = f"the bytes that came are not {digest}: send them again from the start"

@@ -155,6 +155,9 @@ class Datasets:
             NotFoundError: the list, or an example in it, is not stored.
             AlreadyExistsError: `request_id` was used for another request.
             AbortedError: others make versions of the same dataset faster than this could follow.
+            ExhaustedError: the disk is full.
+            UnavailableError: the disk has failed.
+            CorruptError: the list has changed on disk.
         """
         digest = new.digest()
         for _ in range(MAX_ATTEMPTS):
