@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
-import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, func, insert, select, text
 
-from frostline_zoo.catalogue.database import connect, migrate, now, reading
+from frostline_zoo.catalogue.database import migrate, now, reading
 from frostline_zoo.catalogue.tables import metadata, models
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    engine = connect(tmp_path / "frostline.db")
-    migrate(engine)
-    return engine
 
 
 def test_the_migrations_lead_to_the_tables_that_the_code_declares(engine: Engine) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, insert, update
 
 from frostline_zoo.blobs.local import LocalBlobStore
-from frostline_zoo.catalogue.database import connect, migrate, now
+from frostline_zoo.catalogue.database import now
 from frostline_zoo.catalogue.models import Models, VersionRecord
 from frostline_zoo.catalogue.tables import job_uses, jobs
 from frostline_zoo.catalogue.tags import Tags
@@ -18,13 +18,6 @@ from frostline_zoo.errors import AbortedError, CorruptError, FailedPreconditionE
 from frostline_zoo.manifest import Call, Input, Layer, Manifest, Parameter, TensorRef
 from frostline_zoo.names import ModelName, TagName, VersionName
 from frostline_zoo.tensors import encode_tensors
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    engine = connect(tmp_path / "frostline.db")
-    migrate(engine)
-    return engine
 
 
 @pytest.fixture
@@ -166,8 +159,14 @@ def test_a_negative_page_size_is_refused(models: Models) -> None:
         models.list_models(page_size=-1)
 
 
-def test_a_tag_moves_and_its_etag_with_it(engine: Engine, models: Models, tags: Tags, blobs: LocalBlobStore) -> None:
-    first, second = (add(engine, models, "digits", chain(blobs, weight)).name for weight in (1, 2))
+@pytest.fixture
+def two_versions(engine: Engine, models: Models, blobs: LocalBlobStore) -> list[VersionName]:
+    """The names of the first two versions of the model `digits`."""
+    return [add(engine, models, "digits", chain(blobs, weight)).name for weight in (1, 2)]
+
+
+def test_a_tag_moves_and_its_etag_with_it(models: Models, tags: Tags, two_versions: list[VersionName]) -> None:
+    first, second = two_versions
     name = TagName("digits", "prod")
     before = tags.move(name, first)
     assert tags.move(name, first) == before
@@ -178,9 +177,9 @@ def test_a_tag_moves_and_its_etag_with_it(engine: Engine, models: Models, tags: 
 
 
 def test_a_tag_that_has_moved_since_it_was_read_stays(
-    engine: Engine, models: Models, tags: Tags, blobs: LocalBlobStore
+    models: Models, tags: Tags, two_versions: list[VersionName]
 ) -> None:
-    first, second = (add(engine, models, "digits", chain(blobs, weight)).name for weight in (1, 2))
+    first, second = two_versions
     name = TagName("digits", "prod")
     stale = tags.move(name, first).etag
     tags.move(name, second)

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, func, insert, select, update
 
-from frostline_zoo.catalogue.database import connect, migrate, now, reading
+from frostline_zoo.catalogue.database import now, reading
 from frostline_zoo.catalogue.requests import KEPT, forget_old, once
 from frostline_zoo.catalogue.tables import models, requests
 from frostline_zoo.digests import digest_of
 from frostline_zoo.errors import AlreadyExistsError, InvalidError
 
 ID = str(uuid4())
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    engine = connect(tmp_path / "frostline.db")
-    migrate(engine)
-    return engine
 
 
 def create(engine: Engine, request_id: str, body: bytes = b"body", answer: bytes = b"answer") -> bytes:
