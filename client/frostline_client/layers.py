@@ -1,4 +1,4 @@
-"""Layers for a recipe's head, by their Keras names and arguments: `layers.Dense(5, activation="softmax")`."""
+"""Layers for recipes, by their Keras names and arguments: `layers.Dense(5, activation="softmax")`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,15 @@ _POSITIONAL = {
     "LeakyReLU": ("negative_slope",),
     "MaxPooling1D": ("pool_size", "strides"),
     "MaxPooling2D": ("pool_size", "strides"),
+    "RandomBrightness": ("factor",),
+    "RandomContrast": ("factor",),
+    "RandomFlip": ("mode",),
+    "RandomGrayscale": ("factor",),
+    "RandomHue": ("factor",),
+    "RandomRotation": ("factor",),
+    "RandomSaturation": ("factor",),
+    "RandomTranslation": ("height_factor", "width_factor"),
+    "RandomZoom": ("height_factor", "width_factor"),
     "ReLU": ("max_value",),
     "Rescaling": ("scale", "offset"),
     "Reshape": ("target_shape",),

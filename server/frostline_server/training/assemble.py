@@ -1,4 +1,4 @@
-"""Assembling: the base's reused layers and the recipe's head, as one network."""
+"""Assembling: the recipe's augmentation, the base's reused layers and the recipe's head, as one network."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from frostline_server.training.keras_names import make, snake_case
 from frostline_server.training.recipe import Named, Recipe
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.examples.spec import ExampleSpec
-from frostline_zoo.graph import subgraph
+from frostline_zoo.graph import calls_in_order, subgraph
+from frostline_zoo.identity import RANDOM_IMAGE_LAYERS
 from frostline_zoo.manifest import Manifest, TensorRef
-from frostline_zoo.networks.build import Network, build
+from frostline_zoo.networks.build import Network, build, replay
 from frostline_zoo.networks.describe import describe
 
 
@@ -45,10 +47,11 @@ def assemble(recipe: Recipe, base: Manifest | None, spec: ExampleSpec, read_blob
         InvalidError: a layer is unknown or does not fit on the one below; the message names it.
     """
     reused: tuple[str, ...] = ()
+    kept = None
     if base is None:
-        start = keras.Input(_input_shape(spec), name="input")
-        inputs, tensors, layers = [start], {TensorRef("input"): start}, {}
-        tensor, preprocessing = start, recipe.preprocessing
+        tensor = start = keras.Input(_input_shape(spec), name="input")
+        tensors, layers = {TensorRef("input"): start}, {}
+        preprocessing = recipe.preprocessing
     else:
         kept = subgraph(base, recipe.reuse) if recipe.reuse or recipe.head else base
         if len(kept.outputs) != 1:
@@ -56,19 +59,84 @@ def assemble(recipe: Recipe, base: Manifest | None, spec: ExampleSpec, read_blob
         if len(kept.inputs) != 1:
             raise InvalidError("the base has several inputs: datasets hold examples of one")
         below = build(kept, read_blob)
-        inputs, tensors, layers = below.model.inputs, below.tensors, below.layers
+        start, tensors, layers = below.model.inputs[0], below.tensors, below.layers
         reused = (kept.outputs[0].layer,)
         tensor, preprocessing = below.model.outputs[0], base.preprocessing
+    if recipe.augment:
+        changed = start
+        for place, part in enumerate(recipe.augment):
+            layer = _make_augmentation(part, place, changed, {*layers, start.name})
+            changed = layer(changed)
+            layers[layer.name], tensors[TensorRef(layer.name)] = layer, changed
+        tensor = changed
+        if kept is not None:  # the base's calls once more, on what augmentation puts out
+            made = {TensorRef(start.name): changed}
+            replay(kept, calls_in_order(kept), layers, made)
+            tensor = made[kept.outputs[0]]
+            tensors |= made | {TensorRef(start.name): start}
     # Seeded here, so that the head's weights depend on the recipe alone, not on how much was built before it.
     keras.utils.set_random_seed(recipe.seed)
     for part in recipe.head:
-        layer = _make_layer(part, {*layers, inputs[0].name})
+        layer = _make_layer(part, {*layers, start.name})
         tensor = _called(layer, tensor, part)
         layers[layer.name] = layer
         tensors[TensorRef(layer.name)] = tensor
-    model = keras.Model(inputs[0], tensor)
+    model = keras.Model(start, tensor)
     manifest = describe(model, preprocessing).manifest
     return Assembled(Network(manifest, model, layers, tensors), reused)
+
+
+def _make_augmentation(part: Named, place: int, images: Any, taken: Collection[str]) -> Any:
+    """Returns the random image layer at `place` in the recipe's list, which is its seed where it has none of its own.
+
+    Raises:
+        InvalidError: it is another layer, or draws nothing for such images.
+    """
+    name = next((each for each in RANDOM_IMAGE_LAYERS if part.name in (each, snake_case(each))), part.name)
+    if name not in RANDOM_IMAGE_LAYERS:
+        reason = _NOT_FOR_AUGMENTING.get(name, "is not a layer that changes images at random")
+        raise InvalidError(
+            f"recipe: {part.path}: {part.name} {reason}: use {', '.join(sorted(RANDOM_IMAGE_LAYERS))}",
+            reason="BAD_RECIPE",
+        )
+    shape = tuple(images.shape[1:])
+    if len(shape) != 3:
+        sides = ", ".join("any" if side is None else str(side) for side in shape)
+        raise InvalidError(
+            f"recipe: {part.path}: {name} changes images, and the network's input has the shape ({sides}): leave "
+            "augment out, or use a base that takes images of height, width and channels",
+            reason="SHAPE_MISMATCH",
+        )
+    seeded = {"seed": place} | {key: value for key, value in part.arguments.items() if value is not None}
+    if type(seeded["seed"]) is not int or not 0 <= seeded["seed"] < 2**31:
+        text = f"recipe: {part.path}.{name}.seed is {seeded['seed']!r}: write an integer from 0 to {2**31 - 1}"
+        raise InvalidError(text, reason="BAD_RECIPE")
+    layer = _make_layer(Named(name, seeded, part.path), taken)
+    if name == "RandomFlip" and layer.mode not in _FLIPS:  # Keras takes any word, and then flips nothing
+        text = f"recipe: {part.path}.RandomFlip.mode is {layer.mode!r}: write {', '.join(_FLIPS)}"
+        raise InvalidError(text, reason="BAD_RECIPE")
+    try:  # a layer for colours takes any shape until it draws
+        make("layer", Named(name, seeded, part.path))(np.zeros([1, *(side or 8 for side in shape)]), training=True)
+    except Exception as error:  # Keras raises whatever its layers happen to
+        raise InvalidError(
+            f"recipe: {part.path}: {name} cannot change images of {shape[-1]} channels: leave it out, or use one that "
+            "takes any, such as RandomFlip",
+            reason="SHAPE_MISMATCH",
+        ) from error
+    return layer
+
+
+_FLIPS = ("horizontal", "vertical", "horizontal_and_vertical")
+_NOT_FOR_AUGMENTING = {
+    "MixUp": "mixes examples, and a view is of one",
+    "CutMix": "mixes examples, and a view is of one",
+    "AugMix": "puts other layers together: list those that you want",
+    "RandAugment": "puts other layers together: list those that you want",
+    "RandomCrop": "crops nothing in inference mode, so training and validation would differ in size",
+    "RandomElasticTransform": "draws once for a whole batch, and a view is of one example",
+    "RandomGaussianBlur": "draws once for a whole batch, and a view is of one example",
+    "RandomShear": "cannot be read back by Keras once it is saved",
+}
 
 
 def _make_layer(part: Named, taken: Collection[str]) -> Any:

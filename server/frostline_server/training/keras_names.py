@@ -35,7 +35,18 @@ _ALIASES = {
     "metric": {"mse": "MeanSquaredError", "mae": "MeanAbsoluteError"},
 }
 _ARGUMENT_KINDS = ("initializer", "regularizer", "constraint", "learning rate schedule")
-_NOT_FOR_RECIPES = {"self", "kwargs", "args", "dtype", "fn", "function", "layer", "backward_layer", "weights"} | {
+_NOT_FOR_RECIPES = {
+    "bounding_box_format",
+    "self",
+    "kwargs",
+    "args",
+    "dtype",
+    "fn",
+    "function",
+    "layer",
+    "backward_layer",
+    "weights",
+} | {
     "lora_rank",
     "lora_alpha",
     "quantization_config",
@@ -97,7 +108,7 @@ def _argument(value: Any, path: str) -> Any:
 
 def _arguments_of(kind: type) -> list[str]:
     names: dict[str, None] = {}
-    for owner in (kind, *kind.__mro__[1:3]):  # what a layer passes on to its base classes, such as `name`
+    for owner in (kind, *kind.__mro__[1:4]):  # what a layer passes on to its base classes, such as `name`
         names |= dict.fromkeys(inspect.signature(owner.__init__).parameters)  # type: ignore[misc]
         if "kwargs" not in names:
             break

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from frostline_server.training.assemble import assemble
+from frostline_server.training.augmentation import check_views
+from frostline_server.training.frozen import Part
 from frostline_server.training.keras_names import make
 from frostline_server.training.objective import Objective, as_targets, objective_of
 from frostline_server.training.recipe import Recipe
-from frostline_server.training.stage import Part
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.digests import digest_of, digest_of_json
 from frostline_zoo.errors import InvalidError
@@ -67,6 +68,7 @@ def prepare(recipe: Recipe, zoo: ZooAccess) -> Prepared:
         _check_trains(network, cut)
         _check_sizes(network, cut)
         make("optimizer", stage.optimizer)
+    check_views(recipe, network, cuts)
     objective = objective_of(recipe, network.model)
     train, held_out = _parts(recipe, examples, zoo, objective, network)
     _check_monitors(recipe, objective, held_out is not None)
