@@ -51,7 +51,7 @@ def push(contents: Contents, rows: np.ndarray, rows_a_message: int = 10) -> tupl
     answers, refused = [], {}
     for batch in [*filter(None, batches), intake.rest()]:
         contents.keep(batch)
-        answers += batch.answers
+        answers.append(batch.answers)
         refused |= batch.refused
     return np.concatenate(answers), refused
 
@@ -118,11 +118,15 @@ def test_rows_with_nan_and_infinity_are_refused_and_the_rest_kept(contents: Cont
     assert contents.missing(rows_digests(POINTS, rows.tobytes()).tobytes()) == [17, 42]
 
 
-def test_a_batch_that_is_known_is_answered_at_once(contents: Contents) -> None:
-    push(contents, ROWS)
-    batch = contents.intake(POINTS).add(ROWS[:10].tobytes(), [])
-    assert batch is not None
-    assert batch.new_count() == 0
+def test_a_batch_holds_only_what_is_new_to_the_store_and_to_the_stream(contents: Contents) -> None:
+    push(contents, ROWS[:40])
+    intake = contents.intake(POINTS)
+    first, second = (intake.add(ROWS[start : start + 30].tobytes(), []) for start in (20, 40))
+    assert first is not None
+    assert second is not None
+    assert (first.new == rows_digests(POINTS, ROWS[40:50].tobytes())).all()
+    assert (second.new == rows_digests(POINTS, ROWS[50:70].tobytes())).all()
+    assert (second.answers == rows_digests(POINTS, ROWS[40:70].tobytes())).all()
 
 
 def test_a_shard_that_is_gone_or_damaged_counts_as_missing_and_is_mended_by_a_push(

@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
-
 from frostline.v1 import dataset_service_pb2 as messages
 from frostline.v1.dataset_service_pb2_grpc import DatasetServiceServicer
 from frostline_server.services.conversion import dataset_version_to_proto
@@ -130,9 +128,7 @@ def _keep_rest(contents: Contents, intake: Intake, sorting: list[Future[Batch | 
 async def _answers(batch: Batch, kept: asyncio.Future[None]) -> list[messages.PushExamplesResponse]:
     """Returns what a batch is answered with once it is durable, in messages that fit."""
     await kept
-    if not batch.answers:
-        return []
-    packed = np.concatenate(batch.answers).tobytes()
+    packed = batch.answers.tobytes()
     refused = [messages.RefusedExample(index=index, reason=reason) for index, reason in sorted(batch.refused.items())]
     answers = []
     for start in range(0, len(packed), ANSWER_BYTES):

@@ -53,15 +53,16 @@ class Contents:
 
         Raises:
             ExhaustedError: the disk is full.
+            UnavailableError: the disk has failed.
         """
-        if not batch.new_count():
+        if not len(batch.new):
             return
         with self._blobs.stage() as staged:
             for piece in batch.shard():
                 staged.append(piece)
             digest, size = staged.digest, staged.size
             self._blobs.put_staged(staged, digest)
-        row = {"digest": digest, "spec": str(batch.spec), "example_count": batch.new_count(), "size_bytes": size}
+        row = {"digest": digest, "spec": str(batch.spec), "example_count": len(batch.new), "size_bytes": size}
         with self._engine.begin() as connection:
             if connection.scalar(select(shards.c.id).where(shards.c.digest == digest)) is None:
                 connection.execute(insert(shards).values(**row, created=now()))

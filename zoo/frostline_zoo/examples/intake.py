@@ -8,18 +8,17 @@ batch = intake.rest()
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import accumulate, chain, pairwise
-from typing import Any
+from dataclasses import dataclass
+from itertools import accumulate, compress, pairwise
 
 import numpy as np
+import numpy.typing as npt
 from typing_extensions import Buffer
 
 from frostline_zoo.errors import InvalidError
-from frostline_zoo.examples import images
+from frostline_zoo.examples.digest_table import DigestTable
+from frostline_zoo.examples.fitness import undecodable, unfit
 from frostline_zoo.examples.index import ExampleIndex
 from frostline_zoo.examples.shards import SHARD_BYTES, Rows, shard_pieces
 from frostline_zoo.examples.spec import DIGEST_BYTES, Digests, ExampleSpec, contents_digests, rows_digests
@@ -27,12 +26,10 @@ from frostline_zoo.examples.spec import DIGEST_BYTES, Digests, ExampleSpec, cont
 MAX_REMEMBERED = 1_000_000
 """How many digests a stream remembers, so that no content goes into two of the shards that are just being written."""
 
-IMAGES_PER_TASK = 16
-
-_THREADS = ThreadPoolExecutor(os.cpu_count(), "frostline-check")  # decoders let go of the interpreter's lock
+_NONE: Digests = np.empty((0, DIGEST_BYTES), np.uint8)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Batch:
     """What came with some messages: an answer for every example, and the new contents that it depends on.
 
@@ -40,39 +37,52 @@ class Batch:
         first: the place in the stream of the first example.
         answers: the digests, (k, 32) in the stream's order; zeros for a refused one.
         refused: the places of refused ones in the stream, and why.
+        new: the digests of the new contents, (n, 32).
+        contents: the new contents in that order; a piece may hold several.
+        sizes: for images, the size of each new content; empty for arrays.
     """
 
     spec: ExampleSpec
-    first: int = 0
-    answers: list[Digests] = field(default_factory=list)
-    refused: dict[int, str] = field(default_factory=dict)
-    new: list[Digests] = field(default_factory=list)
-    contents: list[bytes] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    size_bytes: int = 0
+    first: int
+    answers: Digests
+    refused: dict[int, str]
+    new: Digests
+    contents: list[bytes]
+    sizes: list[int]
 
-    def new_count(self) -> int:
-        """Returns how many examples a shard has to be written for."""
-        return sum(map(len, self.new))
+    @property
+    def size_bytes(self) -> int:
+        """The size of the new contents."""
+        return sum(map(len, self.contents))
 
     def shard(self) -> Iterator[Buffer]:
         """Yields the bytes of the shard that holds the new contents."""
-        return shard_pieces(self.spec, np.concatenate(self.new), self.contents, self.sizes)
+        return shard_pieces(self.spec, self.new, self.contents, self.sizes)
+
+
+@dataclass(frozen=True)
+class _Message:
+    """Contents as they came: for images the size of each, for arrays none; and their digests."""
+
+    data: bytes
+    sizes: Sequence[int]
+    digests: Digests
 
 
 class Intake:
-    """Sorts one stream of contents into batches of a shard each."""
+    """Sorts one stream of contents into batches, none of them larger than a shard and a message."""
 
     def __init__(self, spec: ExampleSpec, index: ExampleIndex, shard_bytes: int = SHARD_BYTES) -> None:
         self._spec = spec
         self._index = index
         self._shard_bytes = shard_bytes
         self._count = 0
-        self._batch = Batch(spec)
-        self._seen: set[bytes] = set()
+        self._messages: list[_Message] = []
+        self._size = 0
+        self._seen = DigestTable()
 
     def add(self, data: bytes, sizes: Sequence[int]) -> Batch | None:
-        """Takes whole contents, and returns a batch once that is worth a shard, or needs none.
+        """Takes whole contents, and returns a batch once enough have come.
 
         Args:
             data: contents, one after the other.
@@ -83,98 +93,89 @@ class Intake:
         """
         if not data and not sizes:
             return None
-        digests, refused = self._images(data, sizes) if self._spec.is_image else self._arrays(data, sizes)
-        answers = digests.copy()
-        answers[list(refused)] = 0
-        self._batch.answers.append(answers)
-        self._batch.refused.update((self._count + place, reason) for place, reason in refused.items())
-        self._count += len(digests)
-        if self._batch.contents and self._batch.size_bytes < self._shard_bytes:
-            return None
-        return self.rest()
+        self._check(data, sizes)
+        digests = contents_digests(self._spec, _files(data, sizes)) if sizes else rows_digests(self._spec, data)
+        self._messages.append(_Message(data, sizes, digests))
+        self._size += len(data)
+        return self.rest() if self._size >= self._shard_bytes else None
 
     def rest(self) -> Batch:
         """Returns what has not been returned."""
-        batch, self._batch = self._batch, Batch(self._spec, self._count)
-        if len(self._seen) > MAX_REMEMBERED:  # by now the index knows all but the last shards
-            self._seen = set()
-        return batch
+        messages, self._messages, self._size = self._messages, [], 0
+        first, answers = self._count, np.concatenate([_NONE, *(message.digests for message in messages)])
+        self._count += len(answers)
+        missing = self._index.missing(answers)
+        missing = missing[self._seen.missing(answers[missing])]
+        is_new = np.zeros(len(answers), bool)
+        is_new[missing] = True
+        refused: dict[int, str] = {}
+        start = 0
+        for message in messages:
+            count = len(message.digests)
+            found = self._refused(message, np.flatnonzero(is_new[start : start + count]).tolist())
+            refused.update((start + place, reason) for place, reason in found.items())
+            start += count
+        is_new[list(refused)] = False
+        candidates = np.flatnonzero(is_new)
+        is_new[:] = False
+        is_new[candidates[first_of_each(answers[candidates])]] = True
+        new = answers[is_new]
+        self._remember(new)
+        contents, sizes = self._chosen(messages, is_new)
+        answers[list(refused)] = 0
+        reasons = {first + place: reason for place, reason in refused.items()}
+        return Batch(self._spec, first, answers, reasons, new, contents, sizes)
 
-    def _arrays(self, data: bytes, sizes: Sequence[int]) -> tuple[Digests, dict[int, str]]:
+    def _check(self, data: bytes, sizes: Sequence[int]) -> None:
         size = self._spec.content_bytes
-        if sizes or len(data) % size:
+        if self._spec.is_image and sum(sizes) != len(data):
+            message = f"a message of {len(data)} bytes says that its images have {sum(sizes)}"
+            raise InvalidError(f"{message}: give each its size")
+        if not self._spec.is_image and (sizes or len(data) % size):
             raise InvalidError(
                 f"a message of {len(data)} bytes does not hold whole examples of {self._spec}: {size} bytes each"
             )
-        refused = _unfit(self._spec, data)
-        digests = rows_digests(self._spec, data)
-        new = self._new(digests, self._index.missing(digests), refused)
-        if len(new) == len(digests):
-            self._keep(digests, data, [])
-        elif len(new):
-            self._keep(digests[new], np.frombuffer(data, np.uint8).reshape(-1, size)[new].tobytes(), [])
-        return digests, refused
 
-    def _images(self, data: bytes, sizes: Sequence[int]) -> tuple[Digests, dict[int, str]]:
-        if sum(sizes) != len(data):
-            message = f"a message of {len(data)} bytes says that its images have {sum(sizes)}"
-            raise InvalidError(f"{message}: give each its size")
-        files = [data[start:stop] for start, stop in pairwise(accumulate(sizes, initial=0))]
-        digests = contents_digests(self._spec, files)
-        missing = self._index.missing(digests)
-        refused = _undecodable(files, missing.tolist())
-        new = self._new(digests, missing, refused)
-        if len(new) == len(digests):
-            self._keep(digests, data, sizes)
-        elif len(new):
-            self._keep(digests[new], b"".join(files[place] for place in new), [sizes[place] for place in new])
-        return digests, refused
+    def _refused(self, message: _Message, missing: list[int]) -> dict[int, str]:
+        """Returns which examples of a message are not fit to be stored, and why; images only where they are missing."""
+        if self._spec.is_image:
+            return undecodable(_files(message.data, message.sizes), missing) if missing else {}
+        return unfit(self._spec, message.data)
 
-    def _new(self, digests: Digests, missing: Rows, refused: dict[int, str]) -> Rows:
-        """Returns those of the missing examples that are not refused, and that this stream has not brought before."""
-        names: list[bytes] = digests.view(f"V{DIGEST_BYTES}")[missing, 0].tolist()
-        if not refused and len(set(names)) == len(names) and self._seen.isdisjoint(names):  # as a rule
-            self._seen.update(names)
-            return missing
-        new = []
-        for place, name in zip(missing.tolist(), names, strict=True):
-            if name not in self._seen and place not in refused:
-                self._seen.add(name)
-                new.append(place)
-        return np.array(new, np.int64)
+    def _remember(self, digests: Digests) -> None:
+        if len(self._seen) > MAX_REMEMBERED:  # by now the index knows all but the last shards
+            self._seen = DigestTable()
+        self._seen.add(digests)
 
-    def _keep(self, digests: Digests, data: bytes, sizes: Sequence[int]) -> None:
-        self._batch.new.append(digests)
-        self._batch.contents.append(data)
-        self._batch.sizes += sizes
-        self._batch.size_bytes += len(data)
+    def _chosen(self, messages: list[_Message], is_new: npt.NDArray[np.bool_]) -> tuple[list[bytes], list[int]]:
+        """Returns the contents that are new, and their sizes where they are images."""
+        contents: list[bytes] = []
+        sizes: list[int] = []
+        start = 0
+        for message in messages:
+            chosen = is_new[start : start + len(message.digests)]
+            start += len(chosen)
+            if chosen.all():
+                contents.append(message.data)
+                sizes += message.sizes
+            elif self._spec.is_image:
+                contents += compress(_files(message.data, message.sizes), chosen)
+                sizes += compress(message.sizes, chosen)
+            else:
+                rows = np.frombuffer(message.data, np.uint8).reshape(len(chosen), -1)
+                contents.append(rows[chosen].tobytes())
+        return contents, sizes
 
 
-def _undecodable(files: list[bytes], places: list[int]) -> dict[int, str]:
-    """Returns which files are no whole images, and why."""
-    doubtful = [place for place in places if not images.is_plain_png(files[place])]
-    groups = [doubtful[start : start + IMAGES_PER_TASK] for start in range(0, len(doubtful), IMAGES_PER_TASK)]
-    reasons = _THREADS.map(lambda group: [images.refusal(files[place]) for place in group], groups)
-    return {place: reason for place, reason in zip(doubtful, chain.from_iterable(reasons), strict=True) if reason}
+def first_of_each(digests: Digests) -> Rows:
+    """Returns where each of the digests (n, 32) stands for the first time, ascending."""
+    keys = np.sort(digests.view("<u8")[:, 0])
+    if (keys[1:] != keys[:-1]).all():  # as a rule
+        return np.arange(len(digests))
+    names = digests.view(f"V{DIGEST_BYTES}")[:, 0].tolist()
+    first = {name: place for place, name in reversed(list(enumerate(names)))}
+    return np.array(sorted(first.values()), np.int64)
 
 
-def _unfit(spec: ExampleSpec, data: bytes) -> dict[int, str]:
-    """Returns which arrays hold a value that is no number, and where."""
-    rows = np.frombuffer(data, spec.numpy_dtype).reshape(-1, *spec.shape)
-    if spec.numpy_dtype.kind == "f":
-        bad = ~np.isfinite(rows)
-    elif spec.numpy_dtype.kind == "b":
-        bad = rows.view(np.uint8) > 1
-    else:
-        return {}
-    found = {}
-    for place in np.flatnonzero(bad.reshape(len(rows), -1).any(1)).tolist():
-        where = tuple(int(side) for side in np.argwhere(bad[place])[0])
-        found[place] = f"has {_kind_of(rows[place][where])} at {','.join(map(str, where))}"
-    return found
-
-
-def _kind_of(value: Any) -> str:
-    if value.dtype.kind == "b":
-        return "neither true nor false"
-    return "NaN" if np.isnan(value) else "infinity"
+def _files(data: bytes, sizes: Sequence[int]) -> list[bytes]:
+    return [data[start:stop] for start, stop in pairwise(accumulate(sizes, initial=0))]

@@ -1,0 +1,41 @@
+"""The table that finds digests: what it holds, digests that begin alike, and what is added while others look."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from frostline_zoo.examples.digest_table import DigestTable
+from frostline_zoo.examples.spec import Digests
+
+
+def digests(count: int, seed: int = 1) -> Digests:
+    return np.random.default_rng(seed).integers(0, 256, (count, 32), np.uint8)
+
+
+@pytest.mark.parametrize("sizes", [(0, 1, 0), (5, 7000, 3, 20_000)])
+def test_every_digest_is_found_in_its_group_and_row(sizes: tuple[int, ...]) -> None:
+    table, groups = DigestTable(), [digests(size, seed) for seed, size in enumerate(sizes)]
+    for group in groups:
+        table.add(group)
+    order = np.random.default_rng(2).permutation(sum(sizes))
+    found_groups, found_rows = table.find(np.concatenate(groups)[order])
+    assert (found_groups == np.repeat(np.arange(len(sizes)), sizes)[order]).all()
+    assert (found_rows == np.concatenate([np.arange(size) for size in sizes])[order]).all()
+    assert len(table) == sum(sizes)
+
+
+def test_digests_that_are_not_there_are_missing() -> None:
+    table = DigestTable()
+    table.add(digests(100))
+    assert table.missing(np.concatenate([digests(3), digests(2, seed=9), digests(1)])).tolist() == [3, 4]
+
+
+def test_digests_that_begin_alike_are_told_apart() -> None:
+    alike, table = digests(300), DigestTable()
+    alike[:, :8] = 7
+    table.add(alike[:100])
+    table.add(alike[100:200])
+    groups, rows = table.find(alike)
+    assert groups.tolist() == [0] * 100 + [1] * 100 + [-1] * 100
+    assert rows[:200].tolist() == [*range(100)] * 2
