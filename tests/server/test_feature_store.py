@@ -108,8 +108,8 @@ def test_a_row_that_is_computed_again_replaces_the_injured_one(tmp_path: Path) -
 def test_another_trunks_segment_in_the_folder_is_not_read(tmp_path: Path) -> None:
     stored, rows = filled(tmp_path)
     FeatureStore(tmp_path).open(OTHER, (3, 5), "float32").append(stored, rows)
-    for path in (tmp_path / TRUNK[7:]).glob("*.safetensors"):
-        path.rename(tmp_path / OTHER[7:] / f"9{path.name[1:]}")
+    for path in (tmp_path / TRUNK[7:] / "float32").glob("*.safetensors"):
+        path.rename(tmp_path / OTHER[7:] / "float32" / f"9{path.name[1:]}")
     trunk = FeatureStore(tmp_path).open(OTHER, (3, 5), "float32")
     assert not read(trunk, stored)[0].any()
 

@@ -11,6 +11,7 @@ The checksum covers the key and the trunk, so a row that stands under another's 
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from pathlib import Path
@@ -22,6 +23,7 @@ from frostline_zoo.errors import CorruptError
 from frostline_zoo.tensors import encode_tensors, map_tensors
 
 KEY_WORDS = 5
+_MAX_HEADER_BYTES = 4096
 
 
 def feature_keys(digests: np.ndarray[tuple[int, int], np.dtype[np.uint8]], view: int = 0) -> Words:
@@ -41,6 +43,7 @@ class Segment:
         Raises:
             CorruptError: it is not a segment.
         """
+        self._size_bytes = path.stat().st_size
         tensors = map_tensors(path)
         try:
             self.keys, self.rows, checksums = tensors["keys"], tensors["rows"], tensors["checksums"]
@@ -53,9 +56,18 @@ class Segment:
         self._checksums = checksums
         self._trunk = trunk
 
-    def read(self, places: np.ndarray[tuple[int], np.dtype[np.int64]], keys: Words) -> tuple[Words, np.ndarray]:
-        """Returns the rows at `places`, and for each whether it is what was stored under its key: (k, m), (k,)."""
-        rows = self.rows[places]
+    def read(
+        self, places: np.ndarray[tuple[int], np.dtype[np.int64]], keys: Words, out: Words | None = None
+    ) -> tuple[Words, np.ndarray]:
+        """Returns the rows at `places`, and for each whether it is what was stored under its key: (k, m), (k,).
+
+        The rows are copied into `out` (k, m) where it is given. Of a file that was cut short since, none is: touching
+        what is gone of a mapped file would end the process.
+        """
+        if self.path.exists() and self.path.stat().st_size < self._size_bytes:
+            nothing = np.zeros((len(places), self.rows.shape[1]), np.uint64) if out is None else out
+            return nothing, np.zeros(len(places), bool)
+        rows = np.take(self.rows, places, axis=0, out=out, mode="clip")
         return rows, _checksums(self._trunk, keys, rows) == self._checksums[places]
 
 
@@ -74,6 +86,16 @@ def write_segment(folder: Path, sequence: int, trunk: str, keys: Words, rows: Wo
         staged.unlink(missing_ok=True)
         raise
     return path
+
+
+def segment_row_count(path: Path) -> int:
+    """Returns how many rows the segment at `path` says it holds; 0 for a file that says nothing of the kind."""
+    with path.open("rb") as file:
+        try:
+            header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), _MAX_HEADER_BYTES)))
+            return int(header["keys"]["shape"][0])
+        except (ValueError, KeyError, TypeError, IndexError):
+            return 0
 
 
 def _checksums(trunk: str, keys: Words, rows: Words) -> Words:

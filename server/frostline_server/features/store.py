@@ -1,153 +1,200 @@
 """The feature store: what trunks put out, row by row, under (trunk digest, example digest, view).
 
-    ROOT/<hex of the trunk digest>/rows.json          one row's shape and dtype
-    ROOT/<hex of the trunk digest>/00000000-*.safetensors   segments
+    ROOT/<hex of the trunk digest>/<dtype>/rows.json                 one row's shape and dtype
+    ROOT/<hex of the trunk digest>/<dtype>/use.json                  hits, misses, last use, what a row costs
+    ROOT/<hex of the trunk digest>/<dtype>/00000000-*.safetensors    segments
+    ROOT/locks/                                                      who reads, who fills
 
-Any file of it may be deleted, cut short or changed at any time: `read` answers only rows whose checksum holds, and what
-it does not answer is computed again.
+It holds at most `budget_bytes`: where more comes, the segments go first whose rows are the cheapest to compute again
+for each byte that they take, those of long ago before those of today, and never those that a running job reads.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from frostline_server.features.checksums import Words, as_words, from_words, row_checksums
-from frostline_server.features.segment import Segment, write_segment
-from frostline_zoo.errors import CorruptError
+from frostline_server.features import locks
+from frostline_server.features.rows import DESCRIPTION, SEGMENTS, TrunkRows
+from frostline_server.features.segment import segment_row_count
+from frostline_server.features.uses import Use, note_use, read_use
+from frostline_zoo.errors import ExhaustedError
 
-Array = npt.NDArray[Any]
-_DESCRIPTION = "rows.json"
+_DAY_SECONDS = 86400.0
 
 
 @dataclass(frozen=True)
 class TrunkInfo:
-    """What is stored of one trunk: `row_count` rows of `shape` and `dtype`, in `size_bytes` on disk."""
+    """What is stored of one trunk in one dtype.
+
+    Attributes:
+        digest: the trunk's digest.
+        dtype: what its rows are kept as.
+        row_count: how many rows, one view of one example each.
+        size_bytes: on disk.
+        shape: of one row.
+        hits, misses: rows that jobs found here, and rows that they had to compute.
+        last_used: when a job last read or wrote rows.
+        seconds_per_row: what computing one row took; 0 where that is not known.
+    """
 
     digest: str
+    dtype: str
     row_count: int
     size_bytes: int
     shape: tuple[int, ...]
-    dtype: str
+    hits: int
+    misses: int
+    last_used: datetime
+    seconds_per_row: float
+
+    def value(self) -> float:
+        """Returns what keeping a byte is worth: seconds to compute it again, less the longer nobody used it."""
+        row_bytes = np.dtype(self.dtype).itemsize * max(1, int(np.prod(self.shape, dtype=int)))
+        idle_days = max(0.0, (datetime.now(UTC) - self.last_used).total_seconds() / _DAY_SECONDS)
+        return self.seconds_per_row / row_bytes / (1 + idle_days)
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What pruning removed, or would remove; `in_use` trunks were left since a running job reads them."""
+
+    row_count: int
+    size_bytes: int
+    in_use: int
 
 
 class FeatureStore:
-    """Features of any number of trunks, in one folder, of at most `budget_bytes`; None: as many as the disk takes."""
+    """Features of any number of trunks, in one folder. Processes may share it."""
 
     def __init__(self, root: Path, budget_bytes: int | None = None) -> None:
-        self._root = root
+        """`budget_bytes` is the most that it holds; None: as much as the disk takes, 0: nothing."""
         self.budget_bytes = budget_bytes
+        self.root = root
 
     def open(self, trunk: str, shape: tuple[int, ...], dtype: str) -> TrunkRows:
-        """Returns the rows of one trunk, each of `shape` and `dtype`."""
-        return TrunkRows(self._root / trunk.removeprefix("sha256:"), trunk, shape, dtype)
+        """Returns the rows of one trunk, each of `shape`, kept as `dtype`."""
+        return TrunkRows(self._folder(trunk, dtype), trunk, shape, dtype)
 
-    def trunks(self) -> list[TrunkInfo]:
-        """Returns what is stored, by digest."""
-        return sorted(self._describe_all(), key=lambda info: info.digest)
+    def has(self, trunk: str, dtype: str) -> bool:
+        """Returns whether there may be rows of a trunk."""
+        return self._folder(trunk, dtype).is_dir()
 
-    def _describe_all(self) -> Iterator[TrunkInfo]:
-        for folder in self._root.glob("[0-9a-f]*"):
-            try:
-                described = json.loads((folder / _DESCRIPTION).read_bytes())
-                shape, dtype = tuple(described["shape"]), str(described["dtype"])
-                rows = TrunkRows(folder, f"sha256:{folder.name}", shape, dtype)
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-            yield TrunkInfo(rows.trunk, rows.count(), rows.size_bytes(), shape, dtype)
+    def reading(self, trunk: str, dtype: str) -> AbstractContextManager[None]:
+        """Keeps a trunk's rows from being evicted or pruned while the context lasts."""
+        return locks.shared(self._lock(trunk, dtype, "reading"))
 
+    def filling(self, trunk: str, dtype: str, while_waiting: Callable[[], None]) -> AbstractContextManager[None]:
+        """Waits until nobody else fills a trunk, and then fills it alone, so that no row is computed twice."""
+        return locks.awaited(self._lock(trunk, dtype, "filling"), while_waiting)
 
-class TrunkRows:
-    """The rows of one trunk."""
+    def append(self, rows: TrunkRows, keys: np.ndarray, values: np.ndarray) -> None:
+        """Stores rows of a trunk, after what is worth less has made room for them.
 
-    def __init__(self, folder: Path, trunk: str, shape: tuple[int, ...], dtype: str) -> None:
-        self.trunk = trunk
-        self.shape = shape
-        self.dtype = dtype
-        self._folder = folder
-        self._segments: list[Segment] = []
-        self._hashes = np.empty(0, np.uint64)  # sorted; beside it, where each key's row is
-        self._segment_of = np.empty(0, np.int32)
-        self._place_of = np.empty(0, np.int64)
-        self._next_sequence = 0
-        row_bytes = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=int))
-        self._row_words = -(-row_bytes // 8)
-        if folder.is_dir():
-            self._load()
-
-    def read(self, keys: Words, out: Array) -> npt.NDArray[np.bool_]:
-        """Copies the rows that are there and whole into their places in `out`; returns which those are.
-
-        Args:
-            keys: (n, 5), see `feature_keys`.
-            out: (n, *shape).
+        Raises:
+            ExhaustedError: the budget is too small for them beside what running jobs read.
+            OSError: the disk does not take them.
         """
-        present = np.zeros(len(keys), bool)
-        if not len(self._hashes) or not len(keys):
-            return present
-        hashes = row_checksums(keys)
-        found = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
-        hit = self._hashes[found] == hashes
-        for number, segment in enumerate(self._segments):
-            mine = np.flatnonzero(hit & (self._segment_of[found] == number))
-            if len(mine):
-                # The hash finds a row; the checksum, which covers the whole key, says whether it is the one asked for.
-                rows, whole = segment.read(self._place_of[found[mine]], keys[mine])
-                out[mine[whole]] = from_words(rows[whole], self.shape, self.dtype)
-                present[mine[whole]] = True
-        return present
+        self.make_room(len(keys) * (rows.row_bytes + 48) + 4096)
+        rows.append(keys, values)
 
-    def append(self, keys: Words, rows: Array) -> None:
-        """Stores rows: keys (n, 5), rows (n, *shape). A key that is stored already is found here from now on."""
-        if not self._folder.is_dir():
-            self._folder.mkdir(parents=True, exist_ok=True)
-        description = self._folder / _DESCRIPTION
-        if not description.exists():
-            staged = description.with_suffix(f".{os.getpid()}.tmp")
-            staged.write_text(json.dumps({"shape": list(self.shape), "dtype": self.dtype}))
-            os.replace(staged, description)
-        path = write_segment(self._folder, self._next_sequence, self.trunk, keys, as_words(rows))
-        self._next_sequence += 1
-        self._add(Segment(path, self.trunk))
+    def make_room(self, size_bytes: int) -> None:
+        """Evicts until `size_bytes` more fit into the budget.
 
-    def count(self) -> int:
-        """Returns how many keys have a row."""
-        return len(self._hashes)
+        Raises:
+            ExhaustedError: they cannot.
+        """
+        if self.budget_bytes is None:
+            return
+        excess = self.size_bytes() + size_bytes - self.budget_bytes
+        if excess <= 0:
+            return
+        for trunk in sorted(self.trunks(), key=TrunkInfo.value):
+            with locks.alone(self._lock(trunk.digest, trunk.dtype, "reading")) as free:
+                for path in sorted(self._folder(trunk.digest, trunk.dtype).glob(SEGMENTS)) if free else ():
+                    excess -= path.stat().st_size
+                    path.unlink(missing_ok=True)
+                    if excess <= 0:
+                        return
+        raise ExhaustedError(
+            f"the budget of {self.budget_bytes} bytes for features is used up by running jobs", reason="FEATURE_BUDGET"
+        )
 
     def size_bytes(self) -> int:
-        """Returns the segments' size on disk, in bytes."""
-        return sum(segment.path.stat().st_size for segment in self._segments if segment.path.exists())
+        """Returns what all segments take on disk, in bytes."""
+        total = 0
+        for path in self.root.glob(f"*/*/{SEGMENTS}"):
+            with suppress(FileNotFoundError):
+                total += path.stat().st_size
+        return total
 
-    def _load(self) -> None:
-        for path in sorted(self._folder.glob("[0-9]" * 8 + "-*.safetensors")):
-            self._next_sequence = max(self._next_sequence, int(path.name[:8]) + 1)
-            try:
-                self._segments.append(Segment(path, self.trunk))
-            except CorruptError:
-                path.unlink(missing_ok=True)  # it holds nothing that could be trusted
-            except OSError:
+    def note_use(self, rows: TrunkRows, hits: int, misses: int, seconds_per_row: float | None) -> None:
+        """Writes down that a job found `hits` rows of a trunk and computed `misses` of them."""
+        note_use(self._folder(rows.trunk, rows.dtype), hits, misses, seconds_per_row)
+
+    def use_of(self, trunk: str, dtype: str) -> Use:
+        """Returns how a trunk's rows were used so far."""
+        return read_use(self._folder(trunk, dtype))
+
+    def trunks(self) -> list[TrunkInfo]:
+        """Returns what is stored, by digest and dtype."""
+        return sorted(self._describe_all(), key=lambda info: (info.digest, info.dtype))
+
+    def prune(self, chosen: Callable[[TrunkInfo], bool], *, dry_run: bool = False) -> Pruned:
+        """Removes the rows of every trunk that is chosen, but for those that a running job reads."""
+        row_count, size_bytes, in_use = 0, 0, 0
+        for trunk in self.trunks():
+            if not chosen(trunk):
                 continue
-        self._segments = [segment for segment in self._segments if segment.rows.shape[1:] == (self._row_words,)]
-        self._index()
+            with locks.alone(self._lock(trunk.digest, trunk.dtype, "reading")) as free:
+                if not free:
+                    in_use += 1
+                    continue
+                row_count, size_bytes = row_count + trunk.row_count, size_bytes + trunk.size_bytes
+                if not dry_run:
+                    folder = self._folder(trunk.digest, trunk.dtype)
+                    shutil.rmtree(folder, ignore_errors=True)
+                    with suppress(OSError):  # rows of another dtype are there
+                        folder.parent.rmdir()
+        return Pruned(row_count, size_bytes, in_use)
 
-    def _add(self, segment: Segment) -> None:
-        self._segments.append(segment)
-        self._index()
+    def _describe_all(self) -> Iterator[TrunkInfo]:
+        for description in self.root.glob(f"*/*/{DESCRIPTION}"):
+            folder = description.parent
+            try:
+                described = json.loads(description.read_bytes())
+                shape, dtype = tuple(int(side) for side in described["shape"]), str(np.dtype(described["dtype"]))
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            row_count, size_bytes, newest = 0, 0, 0.0
+            for path in folder.glob(SEGMENTS):
+                with suppress(OSError):
+                    row_count += segment_row_count(path)
+                    status = path.stat()
+                    size_bytes, newest = size_bytes + status.st_size, max(newest, status.st_mtime)
+            use = read_use(folder)
+            yield TrunkInfo(
+                f"sha256:{folder.parent.name}",
+                dtype,
+                row_count,
+                size_bytes,
+                shape,
+                use.hits,
+                use.misses,
+                use.last_used or datetime.fromtimestamp(newest or time.time(), UTC),
+                use.seconds_per_row,
+            )
 
-    def _index(self) -> None:
-        if not self._segments:
-            return
-        hashes = np.concatenate([row_checksums(segment.keys) for segment in self._segments])
-        segment_of = np.repeat(np.arange(len(self._segments), dtype=np.int32), [len(s.keys) for s in self._segments])
-        place_of = np.concatenate([np.arange(len(s.keys), dtype=np.int64) for s in self._segments])
-        # Of several rows under one key the latest counts: it was written because the others were wrong.
-        _, latest = np.unique(hashes[::-1], return_index=True)
-        latest = len(hashes) - 1 - latest
-        self._hashes, self._segment_of, self._place_of = hashes[latest], segment_of[latest], place_of[latest]
+    def _folder(self, trunk: str, dtype: str) -> Path:
+        return self.root / trunk.removeprefix("sha256:") / dtype
+
+    def _lock(self, trunk: str, dtype: str, name: str) -> Path:
+        return self.root / "locks" / f"{trunk.removeprefix('sha256:')}-{dtype}.{name}"

@@ -18,9 +18,11 @@ from frostline_server.jobs.leases import Leases
 from frostline_server.jobs.records import Job, State
 from frostline_server.jobs.reporter import Reporter
 from frostline_server.jobs.warming import warm_up
+from frostline_server.training.costs import Costs
+from frostline_server.training.filling import Cancelled
 from frostline_server.training.programs import Programs
 from frostline_server.training.recipe import Recipe
-from frostline_server.training.run import Cancelled, run_recipe
+from frostline_server.training.run import Surroundings, run_recipe
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.errors import AbortedError, ZooError
 
@@ -40,6 +42,7 @@ class Trainer:
         self._leases = leases
         self._jobs_folder = jobs_folder
         self._programs = Programs()
+        self._costs = Costs()
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._stop_job = threading.Event()
@@ -70,15 +73,15 @@ class Trainer:
                 reporter = Reporter(job, self._leases, curves, lambda: self._news(job))
                 self._news(job)
                 try:
-                    outcome = run_recipe(
-                        Recipe.parse(job.recipe),
+                    around = Surroundings(
                         self._zoo,
                         self._programs,
+                        self._costs,
                         reporter.tell,
                         checkpoint,
                         lambda: self._is_cancelled(job) or reporter.lost.is_set(),
-                        str(job.name),
                     )
+                    outcome = run_recipe(Recipe.parse(job.recipe), around, str(job.name))
                 finally:
                     reporter.close()
                 self._leases.finish(job, outcome.manifest, outcome.stages, outcome.metrics)

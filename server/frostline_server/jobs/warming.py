@@ -5,7 +5,8 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from frostline_server.engine import CompiledEpoch, compiled_forward
+from frostline_server.engine import compiled_forward
+from frostline_server.epoch import CompiledEpoch, Slice
 
 
 def warm_up(*, train: bool) -> None:
@@ -19,4 +20,5 @@ def warm_up(*, train: bool) -> None:
     metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
     loss = keras.losses.SparseCategoricalCrossentropy()
     epoch = CompiledEpoch(head, keras.optimizers.Adam(), loss, metrics, 4)
-    epoch([rows], labels, np.arange(8), ([rows], labels))
+    examples = Slice([rows], labels, np.arange(8))
+    epoch.at_once(examples, examples)

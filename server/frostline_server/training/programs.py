@@ -1,31 +1,57 @@
-"""Compiled epochs, kept: a job whose head, optimizer and shapes were compiled before starts at once."""
+"""Compiled programs, kept: a job whose trunk, head, optimizer and shapes were compiled before starts at once."""
 
 from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Hashable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
-from frostline_server.engine import CompiledEpoch
+from frostline_server.epoch import CompiledEpoch
 from frostline_server.training.keras_names import make
 from frostline_server.training.objective import Objective
 from frostline_server.training.recipe import Stage
 
 Array = npt.NDArray[Any]
 
-_KEPT = 16
+_KEPT_EPOCHS = 16
+_KEPT_TRUNKS = 8
+
+
+class TrunkProgram(Protocol):
+    """A compiled trunk: `layers` are the Keras layers that it runs."""
+
+    layers: Sequence[keras.Layer]
+
+
+Compiled = TypeVar("Compiled", bound=TrunkProgram)
 
 
 class Programs:
-    """The last few compiled epochs of this process, by what they compute."""
+    """The last few compiled epochs and trunks of this process, by what they compute."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, CompiledEpoch] = OrderedDict()
+        self._trunks: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def trunk_of(self, key: Hashable, compile_trunk: Callable[[], Compiled]) -> Compiled:
+        """Returns the trunk that `key` names by the digests of its ends, compiled where it is not there."""
+        trunk: Compiled = self._trunks.pop(key, None) or compile_trunk()
+        self._trunks[key] = trunk
+        while len(self._trunks) > _KEPT_TRUNKS:
+            self._trunks.popitem(last=False)
+        return trunk
+
+    def forget_trunks_of(self, layers: Collection[keras.Layer]) -> None:
+        """Lets go of the trunks that run one of the layers, since it is going to train: their digests will be wrong."""
+        changing = {id(layer) for layer in layers}
+        for key, trunk in list(self._trunks.items()):
+            if any(id(layer) in changing for layer in trunk.layers):
+                del self._trunks[key]
 
     def epoch_of(self, head: keras.Model, stage: Stage, objective: Objective) -> CompiledEpoch:
         """Returns the compiled epoch of a head that looks like `head`, with `head`'s values and a fresh optimizer.
@@ -62,7 +88,7 @@ class Programs:
             fresh.build(program.head.trainable_variables)
             set_values(program.optimizer.variables, values_of(fresh.variables))
         self._kept[key] = program
-        while len(self._kept) > _KEPT:
+        while len(self._kept) > _KEPT_EPOCHS:
             self._kept.popitem(last=False)
         return program
 

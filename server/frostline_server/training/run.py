@@ -5,30 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from frostline_server.epoch import CompiledEpoch
+from frostline_server.training.augmentation import unused_randomness
 from frostline_server.training.checkpoints import Checkpoint, RunState
-from frostline_server.training.events import EpochEnded, Event, Filled, Noted, StageResult, StageStarted
+from frostline_server.training.costs import Costs
+from frostline_server.training.events import EpochEnded, Event, Noted, StageResult, StageStarted
+from frostline_server.training.filling import Cancelled, Filling, StageListener
+from frostline_server.training.frozen import Frozen
+from frostline_server.training.planner import Planned, Planner
 from frostline_server.training.prepare import Prepared, prepare
 from frostline_server.training.programs import Programs, set_values, values_of
-from frostline_server.training.recipe import Recipe
-from frostline_server.training.stage import FrozenTrunk, split_at, train_epochs
+from frostline_server.training.progress import Progress
+from frostline_server.training.recipe import Recipe, Stage
+from frostline_server.training.stage import StageExamples
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.graph import Cut
 from frostline_zoo.manifest import Manifest
 from frostline_zoo.networks.describe import describe
-
-Array = npt.NDArray[Any]
-Filling = tuple[list[Array], tuple[list[Array], Array] | None]
+from frostline_zoo.networks.split import split
 
 CHECKPOINT_SECONDS = 10.0
-
-
-class Cancelled(Exception):  # noqa: N818 (not an error: somebody asked for it)
-    """The job was asked to stop, and has."""
 
 
 @dataclass(frozen=True)
@@ -40,60 +39,57 @@ class Outcome:
     stages: list[StageResult]
 
 
-def run_recipe(
-    recipe: Recipe,
-    zoo: ZooAccess,
-    programs: Programs,
-    listener: Callable[[Event], None],
-    checkpoint: Checkpoint,
-    is_cancelled: Callable[[], bool],
-    job: str,
-) -> Outcome:
+@dataclass(frozen=True)
+class Surroundings:
+    """What a run has around it.
+
+    Attributes:
+        zoo: what it works with.
+        programs: compiled programs that earlier jobs of this process have left.
+        costs: what earlier jobs of this process have measured.
+        tell: told what happens, as it happens.
+        checkpoint: where the state is kept every ten seconds.
+        is_cancelled: asked between epochs, within long ones, and between batches while features fill.
+    """
+
+    zoo: ZooAccess
+    programs: Programs
+    costs: Costs
+    tell: Callable[[Event], None]
+    checkpoint: Checkpoint
+    is_cancelled: Callable[[], bool]
+
+
+def run_recipe(recipe: Recipe, around: Surroundings, job: str) -> Outcome:
     """Runs a recipe from where its checkpoint stands, and stores the layers that it changed.
 
     Args:
         recipe: what to do.
-        zoo: what it is done with.
-        programs: compiled epochs that earlier jobs of this process have left.
-        listener: told what happens, as it happens.
-        checkpoint: where the state is kept every ten seconds.
-        is_cancelled: asked between epochs, and between batches while features fill.
+        around: what it is done with.
         job: `jobs/{job}`, for the manifest.
 
     Raises:
         Cancelled: `is_cancelled` said so.
         ZooError: what the recipe's author can mend.
     """
-    prepared = prepare(recipe, zoo)
-    run = _Run(recipe, zoo, programs, listener, checkpoint, is_cancelled, prepared)
-    stages = run.all_stages()
+    prepared = prepare(recipe, around.zoo)
+    stages = _Run(recipe, around, prepared).all_stages()
     description = describe(prepared.network.model, prepared.network.manifest.preprocessing, prepared.parent, job)
     for content in description.blobs.values():
-        zoo.blobs.put(content)
+        around.zoo.blobs.put(content)
     metrics = {name: values[stages[-1].best_epoch] for name, values in stages[-1].history.items()}
     return Outcome(description.manifest, metrics, stages)
 
 
 class _Run:
-    def __init__(
-        self,
-        recipe: Recipe,
-        zoo: ZooAccess,
-        programs: Programs,
-        listener: Callable[[Event], None],
-        checkpoint: Checkpoint,
-        is_cancelled: Callable[[], bool],
-        prepared: Prepared,
-    ) -> None:
+    def __init__(self, recipe: Recipe, around: Surroundings, prepared: Prepared) -> None:
         self._recipe = recipe
-        self._zoo = zoo
-        self._programs = programs
-        self._tell = listener
-        self._checkpoint = checkpoint
-        self._is_cancelled = is_cancelled
+        self._around = around
         self._prepared = prepared
         self._network = prepared.network
-        self._state = RunState.restored(checkpoint.load(), prepared.origin)
+        self._state = RunState.restored(around.checkpoint.load(), prepared.origin)
+        self._planner = Planner(recipe, prepared, around.zoo, around.costs)
+        self._plans: dict[int, Planned] = {}
 
     def all_stages(self) -> list[StageResult]:
         """Runs the stages that the checkpoint has not seen end."""
@@ -102,81 +98,97 @@ class _Run:
             set_values(self._network.layers[name].variables, values)
         if state.stage or state.history:
             epochs = max(map(len, state.history.values()), default=0)
-            self._tell(Noted(f"goes on from its checkpoint, stage {state.stage + 1}, epoch {epochs + 1}"))
+            self._around.tell(Noted(f"goes on from its checkpoint, stage {state.stage + 1}, epoch {epochs + 1}"))
         while state.stage < len(self._recipe.stages):
             cut = self._prepared.cuts[state.stage]
             state.end_stage(self._run_stage(state.stage, cut), self._network, cut)
             if state.stage < len(self._recipe.stages):
-                self._checkpoint.save(state.arrays())
+                self._around.checkpoint.save(state.arrays())
         return state.results
 
     def _run_stage(self, number: int, cut: Cut) -> StageResult:
         stage, state = self._recipe.stages[number], self._state
-        manifest = self._network.manifest
-        if state.layers:  # described anew: an earlier stage has changed layers that this one may freeze
-            manifest = describe(self._network.model, manifest.preprocessing).manifest
-        trunk, head = split_at(replace(self._network, manifest=manifest), cut)
-        program = self._programs.epoch_of(head, stage, self._prepared.objective)
+        frozen = self._frozen(cut)
+        planned = self._plan(number, frozen)
+        head = split(frozen.network, cut).head
+        program = self._around.programs.epoch_of(head, stage, self._prepared.objective)
         progress = state.resume(stage.early_stopping, program.variables)
         trainable = sum(int(np.prod(variable.shape)) for variable in head.trainable_variables)
         result = state.results[number] if progress.epochs_run else StageResult(len(cut.frozen), trainable)
-        self._tell(StageStarted(number, stage.epochs, result.frozen_layer_count, trainable))
-        filled: Filling | None = None
-        if self._recipe.cached or not cut.frozen:
-            started, own = time.perf_counter(), result.rows_computed
-            result.rows_reused = 0
-            filled = self._fill(number, trunk, result)
-            result.rows_reused = max(0, result.rows_reused - own)  # of a resumed stage: those are its own
-            result.fill_seconds += time.perf_counter() - started
-        saved_at = time.monotonic()
-
-        def features_for_epoch() -> Filling:
-            if filled is not None:
-                return filled
-            program.release()
-            return self._fill(number, trunk, result)
-
-        def after_epoch(metrics: dict[str, float], seconds: float) -> None:
-            nonlocal saved_at
-            result.train_seconds += seconds
-            result.epochs_run, result.history = progress.epochs_run, progress.history
-            self._tell(EpochEnded(number, progress.epochs_run - 1, metrics, seconds))
-            cancelled = self._is_cancelled()
-            if cancelled or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-                state.note_epoch(result, progress, program.variables)
-                self._checkpoint.save(state.arrays())
-                saved_at = time.monotonic()
-            if cancelled:
-                raise Cancelled
-
-        seed = (self._recipe.seed, number)
+        result.plan = planned.plan
+        self._around.tell(StageStarted(number, stage.epochs, result.frozen_layer_count, trainable))
+        if resting := unused_randomness(self._recipe, frozen.manifest, cut):
+            self._around.tell(Noted(resting))
+        listener = StageListener(number, self._around.tell, self._around.is_cancelled)
+        filling = Filling(self._recipe, self._prepared, frozen, self._around.zoo, listener, result)
         try:
-            train_epochs(
-                program, progress, stage.epochs, seed, features_for_epoch, self._prepared.train.targets, after_epoch
-            )
+            examples = filling.open(number, self._plans)
+            try:
+                self._train(number, stage, program, progress, result, examples, filling)
+            finally:
+                program.release()
+                examples.close()
         finally:
-            program.release()
+            filling.close()
         set_values(head.variables, values_of(program.head.variables))
         result.best_epoch = progress.best_epoch if progress.best_values else -1
         return result
 
-    def _fill(self, number: int, trunk: FrozenTrunk, result: StageResult) -> Filling:
-        """Returns features of the training examples, and features and targets of the validation ones."""
-        parts = [part for part in (self._prepared.train, self._prepared.held_out) if part]
-        total = sum(len(part.places) for part in parts)
-        store = self._zoo.features if self._recipe.cached else None
-        features, done, computed, size_bytes = [], 0, 0, 0
-        for part in parts:
+    def _frozen(self, cut: Cut) -> Frozen:
+        """Returns the network as the stage finds it, all below the cut frozen and all above it to train."""
+        manifest = self._network.manifest
+        if self._state.layers:  # described anew: an earlier stage has changed layers that this one may freeze
+            manifest = describe(self._network.model, manifest.preprocessing).manifest
+        for name, layer in self._network.layers.items():
+            layer.trainable = name not in cut.frozen
+        self._around.programs.forget_trunks_of(
+            [layer for name, layer in self._network.layers.items() if name not in cut.frozen]
+        )
+        return Frozen(replace(self._network, manifest=manifest), self._around.programs)
 
-            def on_progress(part_done: int, part_computed: int, done: int = done, computed: int = computed) -> None:
-                self._tell(Filled(number, done + part_done, total, computed + part_computed))
-                if self._is_cancelled():
-                    raise Cancelled
+    def _plan(self, number: int, frozen: Frozen) -> Planned:
+        """Plans the stage, and with the first one all whose trunks are known by then: one pass fills them all."""
+        wanted = [number]
+        if not self._plans:
+            later = range(number + 1, len(self._recipe.stages))
+            wanted += [each for each in later if self._planner.is_known(each) and self._prepared.cuts[each].frozen]
+        for each in wanted:
+            if each not in self._plans:
+                self._plans[each] = self._planner.plan(each, frozen)
+        return self._plans[number]
 
-            arrays, use = trunk.features_of(part, store, on_progress)
-            features.append(arrays)
-            done, computed, size_bytes = done + len(part.places), computed + use.computed, size_bytes + use.size_bytes
-            result.rows_computed += use.computed
-            result.rows_reused += use.reused
-        result.feature_bytes = size_bytes
-        return features[0], (features[1], parts[1].targets) if len(parts) > 1 else None
+    def _train(
+        self,
+        number: int,
+        stage: Stage,
+        program: CompiledEpoch,
+        progress: Progress,
+        result: StageResult,
+        examples: StageExamples,
+        filling: Filling,
+    ) -> None:
+        """Runs a stage's epochs, from where `progress` stands to the last one or until patience runs out."""
+        rule, saved_at = progress.early_stopping, time.monotonic()
+        while progress.epochs_run < stage.epochs and not progress.should_stop():
+            started, epoch = time.perf_counter(), progress.epochs_run
+            # From the epoch's number, so that a resumed stage takes the same order.
+            chance = np.random.default_rng([self._recipe.seed, number, epoch])
+            order = chance.permutation(len(self._prepared.train.targets))
+            metrics = examples.run_epoch(program, epoch, order, filling.listener.check)
+            is_best = progress.add(metrics)
+            if is_best and rule and rule.restore_best:
+                progress.best_values = values_of(program.head.variables)
+            seconds = time.perf_counter() - started
+            result.train_seconds += seconds
+            result.epochs_run, result.history = progress.epochs_run, progress.history
+            filling.count()
+            self._around.tell(EpochEnded(number, epoch, metrics, seconds))
+            cancelled = self._around.is_cancelled()
+            if cancelled or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                self._state.note_epoch(result, progress, program.variables)
+                self._around.checkpoint.save(self._state.arrays())
+                saved_at = time.monotonic()
+            if cancelled:
+                raise Cancelled
+        if rule and rule.restore_best and progress.best_values is not None:
+            set_values(program.head.variables, progress.best_values)

@@ -1,110 +1,135 @@
-"""A stage: the network cut once, features filled below the cut, and what is above it trained."""
+"""A stage's examples, epoch after epoch: from memory where they fit, else streamed, read ahead of the training."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
-from frostline_server.engine import CompiledEpoch, compiled_forward, forward_batch_size
-from frostline_server.features.fill import FeatureUse, fill
-from frostline_server.features.store import FeatureStore
-from frostline_server.training.programs import set_values, values_of
-from frostline_server.training.progress import Progress
-from frostline_zoo.examples.dataset import Examples
-from frostline_zoo.graph import Cut
-from frostline_zoo.identity import trunk_digests
-from frostline_zoo.networks.build import Network
-from frostline_zoo.networks.split import split
+from frostline_server.epoch import CompiledEpoch, Slice
+from frostline_server.features.features import Features
+from frostline_server.training.augmentation import Views
 
 Array = npt.NDArray[Any]
 
-
-@dataclass(frozen=True)
-class Part:
-    """Examples of one dataset: which of them, and their targets."""
-
-    examples: Examples
-    places: Array
-    targets: Array
+_SLICE_BYTES = 32 << 20
+_SLICE_STEPS = 16
+_AHEAD = 2
 
 
-class FrozenTrunk:
-    """The part of a network below a cut, as `fill` takes it."""
+class StageExamples:
+    """The features and targets of a stage's training examples, and of its validation examples."""
 
-    def __init__(self, network: Network, cut: Cut, model: keras.Model | None) -> None:
-        """`model` gives the frontier's tensors; None where the frontier is the input itself."""
-        source = network.manifest.inputs[0]
-        self._preprocessing = network.manifest.preprocessing
-        self._shape = tuple(network.model.inputs[0].shape[1:])
-        self._dtype = str(network.model.inputs[0].dtype)
-        digests = trunk_digests(network.manifest)
-        if model is None:
-            self.tensors: Sequence[tuple[str | None, tuple[int, ...], str]] = [(None, self._shape, self._dtype)]
-            self.batch_size = 1
-            return
-        self.tensors = [
-            (None if ref.layer == source.name else digests[ref], tuple(output.shape[1:]), str(output.dtype))
-            for ref, output in zip(cut.frontier, model.outputs, strict=True)
-        ]
-        self.batch_size = forward_batch_size(model)
-        self._forward = compiled_forward(model)
+    def __init__(
+        self,
+        train: tuple[Features, Array],
+        held_out: tuple[Features, Array] | None,
+        views: Views,
+        *,
+        in_memory: bool,
+        stays: bool,
+    ) -> None:
+        """Takes open features with the targets of their examples.
 
-    def forward(self, inputs: Array) -> list[Array]:
-        """Returns the frontier's tensors for `batch_size` rows of the network's input."""
-        return self._forward([inputs])
+        Args:
+            train: of the training examples.
+            held_out: of the validation examples.
+            views: which view an epoch takes of the training examples.
+            in_memory: all rows of an epoch are brought into memory before it.
+            stays: and stay there, with the rows of all views.
+        """
+        self._parts = [train] + ([held_out] if held_out else [])
+        self._views = views
+        self._in_memory = in_memory
+        self._stays = in_memory and stays
 
-    def features_of(
-        self, part: Part, store: FeatureStore | None, on_progress: Callable[[int, int], None]
-    ) -> tuple[list[Array], FeatureUse]:
-        """Returns the frontier's tensors for the part's examples, and what became of the rows."""
+    def fill(self) -> None:
+        """Brings everything that stays into memory, and what is stored into the store."""
+        count = self._views.count
+        for number, (features, _) in enumerate(self._parts):
+            views = range(1, count + 1) if count and not number else [0]
+            features.fill(list(views), into_memory=self._stays)
 
-        def read_inputs(places: Array) -> Array:
-            return part.examples.inputs(part.places[places], self._shape, self._dtype, self._preprocessing)
+    def run_epoch(
+        self, program: CompiledEpoch, epoch: int, order: Array, between: Callable[[], None]
+    ) -> dict[str, float]:
+        """Trains on every example once, in `order`, and measures; returns the figures by their Keras names.
 
-        return fill(self, part.examples.digests[part.places], read_inputs, store, on_progress)
+        `between` is called between the parts of a long epoch, and may raise to stop.
+        """
+        view = self._views.of_epoch(epoch)
+        taken = [(view, order), *((0, np.arange(len(targets))) for _, targets in self._parts[1:])]
+        if not self._in_memory:
+            streams = [
+                _stream(features, targets, order, view, program.batch_size)
+                for (features, targets), (view, order) in zip(self._parts, taken, strict=True)
+            ]
+            return program.in_slices(streams[0], streams[1] if len(streams) > 1 else None, between, stays=False)
+        slices = []
+        for (features, targets), (view, order) in zip(self._parts, taken, strict=True):
+            if not self._stays:
+                features.fill([view], into_memory=True)
+            slices.append(Slice(features.in_memory(view), targets, order))
+        train, held_out = slices[0], slices[1] if len(slices) > 1 else None
+        try:
+            if program.is_quick:
+                return program.at_once(train, held_out)
+            size = program.batch_size * _SLICE_STEPS
+            return program.in_slices(
+                _cut_up(train, size), _cut_up(held_out, size) if held_out else None, between, stays=True
+            )
+        finally:
+            if not self._stays:
+                program.release()
+                for features, _ in self._parts:
+                    features.forget()
+
+    def close(self) -> None:
+        """Lets go of memory and store."""
+        for features, _ in self._parts:
+            features.close()
 
 
-def split_at(network: Network, cut: Cut) -> tuple[FrozenTrunk, keras.Model]:
-    """Returns the frozen part and the head of a network; the head's layers train, the trunk's do not."""
-    for name, layer in network.layers.items():
-        layer.trainable = name not in cut.frozen
-    parts = split(network, cut)
-    return FrozenTrunk(network, cut, parts.trunk), parts.head
+def _cut_up(whole: Slice, size: int) -> Iterator[Slice]:
+    for start in range(0, len(whole.order), size):
+        yield Slice(whole.features, whole.labels, whole.order[start : start + size])
 
 
-def train_epochs(
-    program: CompiledEpoch,
-    progress: Progress,
-    epochs: int,
-    seed: Sequence[int],
-    features_for_epoch: Callable[[], tuple[list[Array], tuple[list[Array], Array] | None]],
-    targets: Array,
-    after_epoch: Callable[[dict[str, float], float], None],
-) -> None:
-    """Runs a stage's epochs, from where `progress` stands to the last one or until patience runs out.
+def _stream(features: Features, targets: Array, order: Array, view: int, batch_size: int) -> Iterator[Slice]:
+    """Yields an epoch's slices, each read while the ones before are trained on.
 
-    Args:
-        seed: with the epoch's number it gives the order of the examples, so that a resumed stage takes the same one.
-        features_for_epoch: gives features of the training examples, and features and targets of the validation ones.
-        targets: of the training examples.
-        after_epoch: told the figures and the seconds; may raise to stop.
+    Within a slice rows lie in the order in which they are stored, and are taken in the epoch's order.
     """
-    rule = progress.early_stopping
-    while progress.epochs_run < epochs and not progress.should_stop():
-        started = time.perf_counter()
-        order = np.random.default_rng([*seed, progress.epochs_run]).permutation(len(targets))
-        features, held_out = features_for_epoch()
-        metrics = program(features, targets, order, held_out)
-        is_best = progress.add(metrics)
-        if is_best and rule and rule.restore_best:
-            progress.best_values = values_of(program.head.variables)
-        after_epoch(metrics, time.perf_counter() - started)
-    if rule and rule.restore_best and progress.best_values is not None:
-        set_values(program.head.variables, progress.best_values)
-    program.release()
+    steps = _SLICE_BYTES // max(1, batch_size * features.row_bytes)
+    size = batch_size * min(max(1, steps), -(-len(order) // batch_size))
+
+    def read(start: int) -> Slice:
+        places = order[start : start + size]
+        stored = features.storage_order(places, view)
+        taken = np.empty(len(places), np.int64)
+        taken[stored] = np.arange(len(places))
+        rows = features.read(places[stored], view)
+        return Slice([_filled_up(array, size) for array in rows], _filled_up(targets[places[stored]], size), taken)
+
+    starts = range(0, len(order), size)
+    with ThreadPoolExecutor(_AHEAD, thread_name_prefix="read-ahead") as threads:
+        ahead = [threads.submit(read, start) for start in starts[:_AHEAD]]
+        try:
+            for number in range(len(starts)):
+                part = ahead.pop(0).result()
+                if number + _AHEAD < len(starts):
+                    ahead.append(threads.submit(read, starts[number + _AHEAD]))
+                yield part
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+def _filled_up(rows: Array, size: int) -> Array:
+    """Returns `size` rows, of which those after the given ones are never taken: all slices have one shape."""
+    if len(rows) == size:
+        return rows
+    return np.concatenate([rows, np.zeros((size - len(rows), *rows.shape[1:]), rows.dtype)])

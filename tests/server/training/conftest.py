@@ -42,8 +42,8 @@ def push(zoo: ZooAccess, name: str, rows: np.ndarray, labels: np.ndarray | None)
     for batch in (intake.add(rows.tobytes(), []), intake.rest()):
         if batch is not None:
             zoo.datasets.contents.keep(batch)
-            digests += batch.answers
-    listed = zoo.blobs.put(ExampleList(np.concatenate(digests), labels).encode())
+            digests.extend(batch.answers)
+    listed = zoo.blobs.put(ExampleList(np.concatenate(digests).reshape(-1, 32), labels).encode())
     zoo.datasets.create_version(NewVersion(DatasetName(name), listed, spec))
 
 
@@ -83,7 +83,8 @@ def programs() -> Any:
 @pytest.fixture
 def run(zoo: ZooAccess, tmp_path: Path, programs: Any) -> Callable[..., Any]:
     """Runs a recipe as the trainer does, and adds what it made to the zoo."""
-    from frostline_server.training.run import run_recipe
+    from frostline_server.training.costs import Costs
+    from frostline_server.training.run import Surroundings, run_recipe
 
     def run_it(
         name: str,
@@ -93,9 +94,8 @@ def run(zoo: ZooAccess, tmp_path: Path, programs: Any) -> Callable[..., Any]:
         **keys: Any,
     ) -> Any:
         recipe = {"name": name, "data": {"train": "digits"}, "seed": 3, **keys}
-        outcome = run_recipe(
-            Recipe.parse(json.dumps(recipe)), zoo, programs, on, Checkpoint(tmp_path / name), stop, "jobs/abcabcabcabc"
-        )
+        around = Surroundings(zoo, programs, Costs(), on, Checkpoint(tmp_path / name), stop)
+        outcome = run_recipe(Recipe.parse(json.dumps(recipe)), around, "jobs/abcabcabcabc")
         with zoo.engine.begin() as connection:
             zoo.models.add_version(connection, name, outcome.manifest)
         return outcome

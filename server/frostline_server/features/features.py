@@ -1,0 +1,394 @@
+"""The features of some examples at one cut, wherever they are: in memory, in the store, or still to be computed.
+
+    memory  ->  store  ->  computed from the features of the nearest cut below  ->  computed from the examples
+
+What is not there, or not whole, is computed; so a row that is lost costs time and nothing else. Cuts stand on one
+another: computing the rows of one reads those of the cut below, which computes and keeps what it lacks. So the features
+of several cuts are filled by one pass over the examples.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from frostline_server.features.rows import TrunkRows
+from frostline_server.features.segment import feature_keys
+from frostline_server.features.store import FeatureStore
+from frostline_zoo.errors import CorruptError, ExhaustedError, InvalidError
+
+Array = npt.NDArray[Any]
+
+_FLUSH_BYTES = 64 << 20
+_FLUSH_SECONDS = 5.0
+_CHUNK_BYTES = 32 << 20
+_CHUNK_ROWS = 2048
+_IN_FLIGHT = 2
+
+
+@dataclass(frozen=True)
+class CutTensor:
+    """One tensor of a cut's frontier, and how its rows are kept.
+
+    Attributes:
+        layer: the layer that makes it, for messages.
+        digest: its trunk digest; None where rows are never kept: the examples themselves, as pushed.
+        shape: of one row.
+        dtype: what the trunk puts out.
+        kept_dtype: what rows are rounded to, kept as and trained on.
+        varies: whether it differs from view to view; otherwise all views share the rows of view 0.
+    """
+
+    layer: str
+    digest: str | None
+    shape: tuple[int, ...]
+    dtype: str
+    kept_dtype: str
+    varies: bool = False
+
+    @property
+    def row_bytes(self) -> int:
+        """The size of one kept row."""
+        return np.dtype(self.kept_dtype).itemsize * int(np.prod(self.shape, dtype=int))
+
+
+class Trunk(Protocol):
+    """A compiled way from the tensors of a lower cut, or the input, up to those of a cut.
+
+    Attributes:
+        batch_size: how many rows `forward` takes.
+    """
+
+    batch_size: int
+
+    def forward(self, rows: list[Array], digests: Array, view: int) -> list[Array]:
+        """Returns the cut's tensors for `batch_size` rows: `digests` (batch, 32) name the examples."""
+        ...
+
+
+class ExampleRows(Protocol):
+    """The examples that features are of: `digests` (n, 32) name them."""
+
+    digests: npt.NDArray[np.uint8]
+
+    def inputs(self, places: Array) -> Array:
+        """Returns the network's input for the examples at `places`: (k,) -> (k, *shape)."""
+        ...
+
+
+class Listener(Protocol):
+    """Who is told how filling goes. Each call may raise, to stop; what was computed until then is kept."""
+
+    def filled(self, rows: int, computed: int) -> None:
+        """`rows` more are there, `computed` of them by the trunk."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something that people should know."""
+        ...
+
+
+class Features:
+    """The features of some examples at one cut."""
+
+    def __init__(
+        self,
+        tensors: Sequence[CutTensor],
+        examples: ExampleRows,
+        below: Features | None,
+        make_trunk: Callable[[], Trunk] | None,
+        store: FeatureStore | None,
+        listener: Listener,
+    ) -> None:
+        """Opens them; `close` lets go of the store.
+
+        Args:
+            tensors: the cut's frontier.
+            examples: what they are the features of.
+            below: the features of a lower cut; None: the trunk starts at the examples.
+            make_trunk: gives what computes them, when it is needed; None: they are the inputs themselves.
+            store: where rows are kept; None keeps none.
+            listener: told how it goes.
+        """
+        self.tensors = tuple(tensors)
+        self.examples = examples
+        self.computed = 0
+        self.reused = 0
+        self.fill_seconds = 0.0
+        self.below = below
+        self._make_trunk = make_trunk
+        self._store = store
+        self._listener = listener
+        self._rows: list[TrunkRows | None] = [
+            store.open(tensor.digest, tensor.shape, tensor.kept_dtype) if store and tensor.digest else None
+            for tensor in self.tensors
+        ]
+        self._is_kept = any(self._rows)
+        self._memory: dict[int, list[Array]] = {}
+        self._holds = ExitStack()
+        self._changing = threading.Lock()
+        self._unsaved: list[tuple[Array, int, list[Array]]] = []
+        self._unsaved_bytes, self._saved_at = 0, time.monotonic()
+        for rows in self._rows:
+            if rows is not None and store is not None:
+                self._holds.enter_context(store.reading(rows.trunk, rows.dtype))
+
+    def __len__(self) -> int:
+        return len(self.examples.digests)
+
+    @property
+    def row_bytes(self) -> int:
+        """The size of one row of all tensors, in bytes, as it is kept."""
+        return sum(tensor.row_bytes for tensor in self.tensors)
+
+    @property
+    def varies(self) -> bool:
+        """Whether the rows differ from view to view."""
+        return any(tensor.varies for tensor in self.tensors)
+
+    @property
+    def is_rounded(self) -> bool:
+        """Whether rows are kept with fewer bits than the trunk puts out."""
+        return any(tensor.kept_dtype != tensor.dtype for tensor in self.tensors)
+
+    def missing(self, view: int = 0) -> npt.NDArray[np.int64]:
+        """Returns the places of the examples whose rows of a view are not in the store, ascending."""
+        if not self._is_kept:
+            return np.arange(len(self))
+        there = np.ones(len(self), bool)
+        for tensor, rows in zip(self.tensors, self._rows, strict=True):
+            if rows is not None:
+                there &= rows.has(self._keys(tensor, slice(None), view))
+        return np.flatnonzero(~there)
+
+    def fill(self, views: Sequence[int], *, into_memory: bool) -> None:
+        """Computes what is missing, and keeps it: in the store, and with `into_memory` in memory too.
+
+        Where another process fills the same rows, its rows are waited for. Whatever the disk does, the rows are there
+        afterwards where they are kept in memory, and computed again by `read` where they are not.
+        """
+        views = list(views) if self.varies else [0]
+        started, before = time.perf_counter(), self.computed
+        with ExitStack() as locks:
+            if self._lacks(views):
+                for rows, store in self._kept_in_chain():
+                    wait = store.filling(rows.trunk, rows.dtype, lambda: self._listener.filled(0, 0))
+                    locks.enter_context(wait)
+                for rows, _ in self._kept_in_chain():
+                    rows.refresh()
+            try:
+                for view in views:
+                    self._fill_view(view, into_memory)
+            finally:
+                self._flush_chain()
+        seconds, computed = time.perf_counter() - started, self.computed - before
+        self.fill_seconds += seconds
+        for kept in self._rows:
+            if kept is not None and self._store is not None:
+                cost = seconds / computed if computed >= self._chunk_rows // 4 else None
+                self._store.note_use(kept, len(self) * len(views) - computed, computed, cost)
+
+    def read(self, places: Array, view: int = 0, *, exact: bool = False) -> list[Array]:
+        """Returns the rows of the examples at `places`, one array a tensor: (k,) -> (k, *shape) each.
+
+        Args:
+            places: among the examples.
+            view: which augmentation; 0 is the example itself.
+            exact: in the trunk's own dtype, unrounded, which rounded rows in memory or in the store cannot give.
+        """
+        if exact and self.is_rounded:
+            return self._compute(places, view)[1]
+        view = view if self.varies else 0
+        if view in self._memory:
+            return [array[places] for array in self._memory[view]]
+        out = [np.empty((len(places), *tensor.shape), tensor.kept_dtype) for tensor in self.tensors]
+        there = self._read_stored(places, view, out)
+        lost = np.flatnonzero(~there)
+        if len(lost):
+            for array, computed in zip(out, self._compute(places[lost], view)[0], strict=True):
+                array[lost] = computed
+        return out
+
+    def storage_order(self, places: Array, view: int = 0) -> npt.NDArray[np.int64]:
+        """Returns the order of `places` in which `read` is fastest."""
+        for tensor, rows in zip(self.tensors, self._rows, strict=True):
+            if rows is not None and not self._memory:
+                return rows.storage_order(self._keys(tensor, places, view))
+        return np.arange(len(places))
+
+    def in_memory(self, view: int = 0) -> list[Array]:
+        """Returns all rows of a view that was filled into memory, one array a tensor: (n, *shape) each."""
+        return self._memory[view if self.varies else 0]
+
+    def flush(self) -> None:
+        """Stores what was computed and is not stored yet. A disk that does not take it ends storing, not the work."""
+        with self._changing:
+            waiting, self._unsaved = self._unsaved, []
+            self._unsaved_bytes, self._saved_at = 0, time.monotonic()
+            if not waiting or self._store is None:
+                return
+            try:
+                for number, (tensor, rows) in enumerate(zip(self.tensors, self._rows, strict=True)):
+                    if rows is not None:
+                        keys = np.concatenate([self._keys(tensor, places, view) for places, view, _ in waiting])
+                        self._store.append(rows, keys, np.concatenate([arrays[number] for _, _, arrays in waiting]))
+            except ExhaustedError as full:
+                self._store = None
+                self._listener.note(f"features are not stored any more: {full.message}")
+            except (OSError, CorruptError):
+                self._store = None
+                self._listener.note("features are not stored any more: the disk does not take them; the job goes on")
+
+    def forget(self) -> None:
+        """Lets go of the rows in memory."""
+        self._memory.clear()
+
+    def close(self) -> None:
+        """Lets go of memory and of the store, whose rows may be evicted from now on."""
+        self.forget()
+        self._holds.close()
+
+    def _lacks(self, views: Sequence[int]) -> bool:
+        """Returns whether rows that are kept are missing, here or below."""
+        if self._is_kept and any(len(self.missing(view)) for view in views):
+            return True
+        return self.below is not None and self.below._lacks(views)
+
+    def _kept_in_chain(self) -> list[tuple[TrunkRows, FeatureStore]]:
+        """Returns the stored rows of this cut and of those below it, each once, in one order for everybody."""
+        found = {(rows.trunk, rows.dtype): (rows, self._store) for rows in self._rows if rows and self._store}
+        for rows, store in self.below._kept_in_chain() if self.below else ():
+            found.setdefault((rows.trunk, rows.dtype), (rows, store))
+        return [found[key] for key in sorted(found)]
+
+    def _flush_chain(self) -> None:
+        self.flush()
+        if self.below is not None:
+            self.below._flush_chain()
+
+    @property
+    def _chunk_rows(self) -> int:
+        """How many rows are worked on at once: whole batches of the trunk, within a bound of bytes."""
+        batch = self._trunk.batch_size if self._trunk is not None else 256
+        widest = max(self.row_bytes, self.below.row_bytes if self.below else 0, 1)
+        return batch * max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // widest) // batch)
+
+    @cached_property
+    def _trunk(self) -> Trunk | None:
+        return self._make_trunk() if self._make_trunk is not None else None
+
+    def _keys(self, tensor: CutTensor, places: Any, view: int) -> Array:
+        return feature_keys(self.examples.digests[places], view if tensor.varies else 0)
+
+    def _fill_view(self, view: int, into_memory: bool) -> None:
+        missing = self.missing(view)
+        there = np.setdiff1d(np.arange(len(self)), missing, assume_unique=True)
+        if into_memory:
+            self._hold(view, there, missing)
+            return
+        self.reused += len(there)
+        self._listener.filled(len(there), 0)
+        for chunk, _ in self._in_flight(missing, lambda places: self._compute(places, view)[0]):
+            self._listener.filled(len(chunk), len(chunk))
+
+    def _hold(self, view: int, there: Array, missing: Array) -> None:
+        held = [np.empty((len(self), *tensor.shape), tensor.kept_dtype) for tensor in self.tensors]
+        if len(there):
+            whole = self._read_stored(there, view, held) if not len(missing) else np.zeros(len(there), bool)
+            for chunk in _chunks(there[~whole], self._chunk_rows):
+                for array, rows in zip(held, self.read(chunk, view), strict=True):
+                    array[chunk] = rows
+            self.reused += len(there)
+            self._listener.filled(len(there), 0)
+        for chunk, computed in self._in_flight(missing, lambda places: self._compute(places, view)[0]):
+            for array, rows in zip(held, computed, strict=True):
+                array[chunk] = rows
+            self._listener.filled(len(chunk), len(chunk))
+        self._memory[view] = held
+
+    def _in_flight(self, places: Array, work: Callable[[Array], list[Array]]) -> Iterator[tuple[Array, list[Array]]]:
+        """Yields chunks of places and what `work` makes of them, two at a time.
+
+        While the trunk computes one chunk, the other's examples are read and decoded, or its rows written.
+        """
+        chunks = list(_chunks(places, self._chunk_rows)) if len(places) else []
+        with ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="fill") as threads:
+            running: list[Future[list[Array]]] = []
+            try:
+                running = [threads.submit(work, chunk) for chunk in chunks[:_IN_FLIGHT]]
+                for number, chunk in enumerate(chunks):
+                    yield chunk, running.pop(0).result()
+                    if number + _IN_FLIGHT < len(chunks):
+                        running.append(threads.submit(work, chunks[number + _IN_FLIGHT]))
+            finally:
+                for future in running:
+                    future.cancel()
+
+    def _read_stored(self, places: Array, view: int, out: list[Array]) -> npt.NDArray[np.bool_]:
+        """Copies what the store holds whole into `out`; returns which of the rows are there then."""
+        there = np.full(len(places), self._is_kept)
+        for tensor, rows, array in zip(self.tensors, self._rows, out, strict=True):
+            if rows is not None and there.any():
+                there &= rows.read(self._keys(tensor, places, view), array)
+        if there.any():
+            for rows, array in zip(self._rows, out, strict=True):
+                if rows is None:  # an input that the head uses too
+                    array[there] = self.examples.inputs(places[there])
+        return there
+
+    def _compute(self, places: Array, view: int) -> tuple[list[Array], list[Array]]:
+        """Computes rows and keeps them; returns them as they are kept, and exact."""
+        below = [self.examples.inputs(places)] if self.below is None else self.below.read(places, view, exact=True)
+        exact = below if self._trunk is None else _run(self._trunk, below, self.examples.digests[places], view)
+        kept = [_rounded(tensor, rows) for tensor, rows in zip(self.tensors, exact, strict=True)]
+        with self._changing:
+            self.computed += len(places)
+            is_due = False
+            if self._store is not None and self._is_kept:
+                self._unsaved.append((places, view, kept))
+                self._unsaved_bytes += self.row_bytes * len(places)
+                waited = time.monotonic() - self._saved_at
+                is_due = self._unsaved_bytes >= _FLUSH_BYTES or waited >= _FLUSH_SECONDS
+        if is_due:
+            self.flush()
+        return kept, exact
+
+
+def _run(trunk: Trunk, rows: list[Array], digests: Array, view: int) -> list[Array]:
+    """Returns what a trunk makes of any number of rows; the last batch is filled up with its last row."""
+    parts: list[list[Array]] = []
+    for places in _chunks(np.arange(len(digests)), trunk.batch_size):
+        filled_up = np.concatenate([places, np.repeat(places[-1:], trunk.batch_size - len(places))])
+        outputs = trunk.forward([array[filled_up] for array in rows], digests[filled_up], view)
+        parts.append([output[: len(places)] for output in outputs])
+    return [np.concatenate(arrays) if len(arrays) > 1 else arrays[0] for arrays in zip(*parts, strict=True)]
+
+
+def _rounded(tensor: CutTensor, rows: Array) -> Array:
+    if tensor.kept_dtype == tensor.dtype:
+        return rows
+    with np.errstate(over="ignore"):
+        rounded = rows.astype(tensor.kept_dtype)
+    if np.isfinite(rows).all() and not np.isfinite(rounded).all():
+        limit = float(ml_dtypes.finfo(tensor.kept_dtype).max)  # type: ignore[no-untyped-call]
+        raise InvalidError(
+            f"layer {tensor.layer!r} puts out {float(np.abs(rows).max()):.4g}, and {tensor.kept_dtype} ends at "
+            f"{limit:.4g}: write cache.dtype bfloat16 or float32, or cut at another layer",
+            reason="DTYPE_OVERFLOW",
+        )
+    return rounded
+
+
+def _chunks(places: Array, size: int) -> Iterator[Array]:
+    for start in range(0, len(places), size):
+        yield places[start : start + size]

@@ -1,0 +1,122 @@
+"""What things cost on this machine: a layer's forward pass, an example's way to an input, a byte's way to disk.
+
+All of it is measured, on a few rows, when a plan needs it; what a network was measured to cost is kept by its digest.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from frostline_zoo.graph import CallRef, calls_in_order
+from frostline_zoo.manifest import TensorRef
+from frostline_zoo.networks.build import Network, replay
+
+Array = npt.NDArray[Any]
+
+_ROWS = 32
+_PROBE_BYTES = 16 << 20
+_KEPT = 8
+
+
+@dataclass(frozen=True)
+class DiskSpeed:
+    """Bytes a second: written, read from the disk itself, and read from memory that the system keeps of it."""
+
+    write: float
+    cold_read: float
+    warm_read: float
+
+
+_UNUSABLE = DiskSpeed(1.0, 1.0, 1.0)
+
+
+class Costs:
+    """Measurements of this process, each made once."""
+
+    def __init__(self) -> None:
+        self._networks: OrderedDict[str, dict[CallRef, float]] = OrderedDict()
+        self._disks: dict[Path, DiskSpeed] = {}
+
+    def forward(self, network: Network) -> dict[CallRef, float]:
+        """Returns the seconds that each call of a network takes a row.
+
+        Layers run one by one, so the sum lies above what the compiled network takes; it tells cheap from dear.
+        """
+        digest = network.manifest.digest
+        measured = self._networks.pop(digest, None) or _measured_calls(network)
+        self._networks[digest] = measured
+        while len(self._networks) > _KEPT:
+            self._networks.popitem(last=False)
+        return measured
+
+    def disk(self, folder: Path) -> DiskSpeed:
+        """Returns how fast the disk under `folder` is."""
+        if folder not in self._disks:
+            self._disks[folder] = _measured_disk(folder)
+        return self._disks[folder]
+
+    def prepare(self, read_inputs: Callable[[Array], Array], count: int) -> float:
+        """Returns the seconds that reading, decoding and scaling one of `count` examples takes."""
+        places = np.linspace(0, count - 1, min(count, _ROWS)).astype(np.int64)
+        started = time.perf_counter()
+        read_inputs(places)
+        return (time.perf_counter() - started) / len(places)
+
+
+def _measured_calls(network: Network) -> dict[CallRef, float]:
+    """One row shows what calling a layer costs, many rows what the layer costs; the difference is the rows' own."""
+    few, many = _timed_calls(network, 1), _timed_calls(network, _ROWS)
+    return {call: max(many[call] - few[call], 1e-9) / (_ROWS - 1) for call in many}
+
+
+def _timed_calls(network: Network, count: int) -> dict[CallRef, float]:
+    best: dict[CallRef, float] = {}
+    for _ in range(3):  # the first one compiles kernels
+        tensors: dict[TensorRef, Any] = {
+            TensorRef(entry.name): keras.ops.zeros((count, *(side or 32 for side in entry.shape)), entry.dtype)
+            for entry in network.manifest.inputs
+        }
+        for call in calls_in_order(network.manifest):
+            started = time.perf_counter()
+            replay(network.manifest, [call], network.layers, tensors)
+            best[call] = min(best.get(call, np.inf), time.perf_counter() - started)
+    return best
+
+
+def _measured_disk(folder: Path) -> DiskSpeed:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _probed_disk(folder)
+    except OSError:  # full, or not to be written: what is kept on it is as good as not kept
+        return _UNUSABLE
+
+
+def _probed_disk(folder: Path) -> DiskSpeed:
+    content = np.random.default_rng(0).bytes(_PROBE_BYTES)
+    with NamedTemporaryFile(dir=folder, prefix="probe-") as file:
+        started = time.perf_counter()
+        file.write(content)
+        file.flush()
+        os.fdatasync(file.fileno())
+        write = _PROBE_BYTES / (time.perf_counter() - started)
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        cold = _read_speed(file.fileno())
+        return DiskSpeed(write, cold, _read_speed(file.fileno()))
+
+
+def _read_speed(handle: int) -> float:
+    started = time.perf_counter()
+    os.pread(handle, _PROBE_BYTES, 0)
+    return _PROBE_BYTES / (time.perf_counter() - started)

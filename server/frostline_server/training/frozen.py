@@ -1,0 +1,192 @@
+"""The frozen part of a network: how its tensors are known in the store, and the programs that compute them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from frostline_server.engine import compiled_forward, forward_batch_size
+from frostline_server.features.features import CutTensor, ExampleRows, Features, Listener, Trunk
+from frostline_server.features.store import FeatureStore
+from frostline_server.training.programs import Programs
+from frostline_server.views import compiled_views, view_seeds
+from frostline_zoo.examples.dataset import Examples
+from frostline_zoo.graph import Cut, calls_in_order
+from frostline_zoo.identity import trunk_digests, view_digests
+from frostline_zoo.manifest import Manifest, TensorRef
+from frostline_zoo.networks.build import Network, replay, single
+
+Array = npt.NDArray[Any]
+Frontier = tuple[TensorRef, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Examples of one dataset: which of them, and their targets."""
+
+    examples: Examples
+    places: Array
+    targets: Array
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+
+@dataclass(frozen=True)
+class Level:
+    """A cut whose rows a stage keeps or computes: rounded to `dtype`, and stored where it `is_stored`."""
+
+    frontier: Frontier
+    dtype: str
+    is_stored: bool
+
+
+class Frozen:
+    """A network as features see it: nothing of it trains."""
+
+    def __init__(self, network: Network, programs: Programs) -> None:
+        self.network = network
+        self.manifest = network.manifest
+        self._programs = programs
+
+    @cached_property
+    def digests(self) -> dict[TensorRef, str]:
+        """What every tensor is known by, for view 0."""
+        return trunk_digests(self.manifest)
+
+    @cached_property
+    def view_digests(self) -> dict[TensorRef, str]:
+        """What every tensor is known by, for the other views."""
+        return view_digests(self.manifest)
+
+    def tensors(self, level: Level, *, is_image: bool, with_views: bool) -> tuple[CutTensor, ...]:
+        """Returns a level's tensors as the store knows them."""
+        return tuple(self._tensor(ref, level, is_image, with_views) for ref in level.frontier)
+
+    def features(
+        self, part: Part, levels: Sequence[Level], store: FeatureStore, listener: Listener, *, with_views: bool
+    ) -> Features:
+        """Opens the features of a part's examples at the last of the levels, which stand on one another.
+
+        Args:
+            part: the examples.
+            levels: from the lowest cut up.
+            store: where rows of the levels that say so are kept.
+            listener: told how filling goes.
+            with_views: random image layers draw, as the view says.
+        """
+        rows = PartRows(part, self.network)
+        below: Features | None = None
+        sources: Frontier | None = None
+        for level in levels:
+            tensors = self.tensors(level, is_image=part.examples.spec.is_image, with_views=with_views)
+            stored = store if level.is_stored else None
+            is_input = all(self.is_input(ref) for ref in level.frontier)
+            make = None if is_input else self._maker(sources, level.frontier, with_views)
+            below, sources = Features(tensors, rows, below, make, stored, listener), level.frontier
+        assert below is not None
+        return below
+
+    def is_input(self, ref: TensorRef) -> bool:
+        """Whether a tensor is an input of the network."""
+        return ref.layer in {entry.name for entry in self.manifest.inputs}
+
+    def reaches(self, sources: Collection[TensorRef], targets: Collection[TensorRef]) -> bool:
+        """Returns whether the targets follow from the sources alone."""
+        wanted = tuple(ref for ref in targets if ref not in sources)
+        if any(self.is_input(ref) for ref in wanted):
+            return False
+        layers = {layer.name: layer for layer in self.manifest.layers}
+        needed = {
+            ref
+            for name, index in calls_in_order(replace(self.manifest, outputs=wanted), sources)
+            for ref in layers[name].calls[index].tensors()
+        }
+        return not any(self.is_input(ref) and ref not in sources for ref in needed)
+
+    def row_bytes(self, frontier: Frontier, dtype: str = "float32") -> int:
+        """Returns the size of one row of some tensors, in bytes, where floats are kept as `dtype`."""
+        return sum(self._tensor(ref, Level(frontier, dtype, False), False, False).row_bytes for ref in frontier)
+
+    def _tensor(self, ref: TensorRef, level: Level, is_image: bool, with_views: bool) -> CutTensor:
+        tensor = self.network.tensors[ref]
+        varies = with_views and self.view_digests[ref] != self.digests[ref]
+        # Examples are stored as they were pushed; as inputs they are worth keeping only where they were decoded.
+        is_kept = not self.is_input(ref) or (is_image and len(level.frontier) == 1)
+        digest = self.view_digests[ref] if varies else self.digests[ref]
+        own = str(tensor.dtype)
+        kept = level.dtype if own.startswith(("float", "bfloat")) and not self.is_input(ref) else own
+        return CutTensor(ref.layer, digest if is_kept else None, tuple(tensor.shape[1:]), own, kept, varies)
+
+    def _maker(self, sources: Frontier | None, targets: Frontier, with_views: bool) -> Any:
+        known = self.view_digests if with_views else self.digests
+        key = (tuple(known[ref] for ref in sources) if sources else None, tuple(known[ref] for ref in targets))
+        with_views = with_views and any(self.view_digests[ref] != self.digests[ref] for ref in targets)
+        return lambda: self._programs.trunk_of((key, with_views), lambda: self._trunk(sources, targets, with_views))
+
+    def _trunk(self, sources: Frontier | None, targets: Frontier, with_views: bool) -> CompiledTrunk:
+        if sources is None:
+            outputs = [self.network.tensors[ref] for ref in targets]
+            return CompiledTrunk(keras.Model(self.network.model.inputs, single(outputs)), with_views)
+        tensors: dict[TensorRef, Any] = {}
+        for ref in sources:
+            source = self.network.tensors[ref]
+            tensors[ref] = keras.Input(batch_shape=(None, *source.shape[1:]), dtype=source.dtype)
+        entering = list(tensors.values())
+        calls = calls_in_order(replace(self.manifest, outputs=targets), sources)
+        replay(self.manifest, calls, self.network.layers, tensors)
+        return CompiledTrunk(keras.Model(single(entering), single([tensors[ref] for ref in targets])), with_views)
+
+
+class CompiledTrunk(Trunk):
+    """Part of a frozen network, compiled at its one batch size."""
+
+    def __init__(self, model: keras.Model, with_views: bool) -> None:
+        self.layers = model.layers
+        self.batch_size = forward_batch_size(model)
+        self._drawing = compiled_views(model) if with_views else None
+        self._resting = compiled_forward(model)
+
+    def forward(self, rows: list[Array], digests: Array, view: int) -> list[Array]:
+        """Returns the model's outputs for `batch_size` rows, whose examples `digests` (batch, 32) name."""
+        if self._drawing is not None and view:
+            return self._drawing(rows, view_seeds(digests, view))
+        return self._resting(rows)
+
+
+class PartRows(ExampleRows):
+    """A part's examples, as a network's input."""
+
+    def __init__(self, part: Part, network: Network) -> None:
+        self.digests = part.examples.digests[part.places]
+        self._part = part
+        self._preprocessing = network.manifest.preprocessing
+        self._shape = tuple(network.model.inputs[0].shape[1:])
+        self._dtype = str(network.model.inputs[0].dtype)
+
+    def inputs(self, places: Array) -> Array:
+        """Returns the examples at `places`, (k,) -> (k, *shape): decoded, resized and scaled."""
+        chosen = self._part.places[places]
+        return self._part.examples.inputs(chosen, self._shape, self._dtype, self._preprocessing)
+
+
+def chain_of(frozen: Frozen, cuts: Sequence[Cut], cut: Cut) -> list[Cut]:
+    """Returns those of `cuts` that `cut` can be computed from, one from the other, from the lowest up to `cut`."""
+    chain: list[Cut] = []
+    for lower in sorted({*cuts} - {cut}, key=lambda each: len(each.frozen)):
+        fits = lower.frozen < cut.frozen and frozen.reaches(lower.frontier, cut.frontier)
+        if fits and (not chain or frozen.reaches(chain[-1].frontier, lower.frontier)):
+            chain.append(lower)
+    return [*chain, cut]
+
+
+def input_shape_bytes(manifest: Manifest) -> int:
+    """Returns the size of one prepared example, in bytes."""
+    entry = manifest.inputs[0]
+    return int(np.prod([side or 1 for side in entry.shape], dtype=int)) * np.dtype(entry.dtype).itemsize

@@ -1,0 +1,370 @@
+"""The planner: for each stage, where rows are kept between its epochs, and at which cut. It decides by expected time.
+
+    keep at the cut                 fill once, then read rows in every epoch
+    keep at a lower cut             fewer bytes, where the tensor there is smaller; the rest is computed in every epoch
+    keep nowhere                    compute every row in every epoch
+
+Rows that are kept go to the store, where later jobs find them; to memory alone where the disk's budget has no room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from frostline_server.features.segment import feature_keys
+from frostline_server.features.store import FeatureStore
+from frostline_server.training.augmentation import Views, views_of
+from frostline_server.training.costs import Costs, DiskSpeed
+from frostline_server.training.frozen import Frontier, Frozen, Level, Part, PartRows
+from frostline_server.training.plan import StagePlan
+from frostline_server.training.prepare import Prepared, prepare
+from frostline_server.training.programs import Programs
+from frostline_server.training.recipe import Recipe
+from frostline_server.training.zoo import ZooAccess
+from frostline_zoo.errors import InvalidError
+from frostline_zoo.graph import Cut, calls_in_order, cut_through
+from frostline_zoo.identity import trunk_digests
+from frostline_zoo.manifest import TensorRef
+
+# Rows in the store serve later jobs too, which is worth a little time to this one.
+_STORE_MAY_COST = 1.2
+_STORE_MAY_COST_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A stage's plan, in the terms of its network.
+
+    Attributes:
+        plan: for people.
+        kept_cut: where its rows are kept: the stage's own cut, or a lower one; None where none are.
+        source: a cut further down with rows in the store, from which the missing ones are computed.
+        views: which views of the training examples it takes.
+    """
+
+    plan: StagePlan
+    kept_cut: Cut | None
+    source: Cut | None
+    views: Views
+
+
+@dataclass(frozen=True)
+class _Option:
+    """One way to go: `seconds` over the whole stage."""
+
+    cut: Cut | None
+    kept: str
+    seconds: float
+    size_bytes: int = 0
+    present: int = 0
+    missing: int = 0
+
+
+def _weighed(option: _Option) -> float:
+    if option.kept != "store":
+        return option.seconds
+    return max(0.0, option.seconds - _STORE_MAY_COST_SECONDS) / _STORE_MAY_COST
+
+
+def plan_recipe(recipe: Recipe, zoo: ZooAccess) -> list[StagePlan]:
+    """Returns the plan of every stage, as a job that starts now would make it.
+
+    Raises:
+        NotFoundError: the base or a dataset does not exist.
+        InvalidError: something does not fit; the message names the key or the thing.
+    """
+    prepared = prepare(recipe, zoo)
+    planner = Planner(recipe, prepared, zoo, Costs())
+    frozen = Frozen(prepared.network, Programs())
+    return [planner.plan(number, frozen).plan for number in range(len(recipe.stages))]
+
+
+class Planner:
+    """Plans the stages of one recipe."""
+
+    def __init__(self, recipe: Recipe, prepared: Prepared, zoo: ZooAccess, costs: Costs) -> None:
+        self._recipe = recipe
+        self._prepared = prepared
+        self._store = zoo.features
+        self._memory_bytes = zoo.feature_memory_bytes
+        self._costs = costs
+
+    def plan(self, number: int, frozen: Frozen) -> Planned:
+        """Returns what stage `number` does about its features, given the network as it is before the stage."""
+        return _StagePlanner(self, number, frozen).plan()
+
+    def is_known(self, number: int) -> bool:
+        """Whether a stage's trunk is what it is before training: no stage before it trains a layer that it freezes."""
+        trained = {
+            layer.name
+            for cut in self._prepared.cuts[:number]
+            for layer in self._prepared.network.manifest.layers
+            if layer.name not in cut.frozen and layer.parameters
+        }
+        return not trained & self._prepared.cuts[number].frozen
+
+
+class _StagePlanner:
+    def __init__(self, planner: Planner, number: int, frozen: Frozen) -> None:
+        prepared, recipe = planner._prepared, planner._recipe
+        self._recipe = recipe
+        self._stage = recipe.stages[number]
+        self._cut = prepared.cuts[number]
+        self._frozen = frozen
+        self._train, self._held_out = prepared.train, prepared.held_out
+        self._views = views_of(recipe, frozen.manifest, self._cut)
+        self._store: FeatureStore = planner._store
+        self._memory_bytes = planner._memory_bytes
+        self._costs = planner._costs
+        self._is_known = planner.is_known(number) or trunk_digests(frozen.manifest) != trunk_digests(
+            prepared.network.manifest
+        )
+        self._is_image = prepared.train.examples.spec.is_image
+
+    def plan(self) -> Planned:
+        if not self._cut.frozen:
+            return self._plan_inputs()
+        if not self._recipe.cached:
+            nowhere = self._nowhere()
+            return self._planned(nowhere, nowhere.seconds, "the recipe says cache: false")
+        own = self._present(self._cut, self._recipe.dtype)
+        total = self._total_rows()
+        if own == total and total:
+            read = self._read_seconds(total * self._row_bytes(self._cut))
+            option = _Option(self._cut, "store", read, total * self._row_bytes(self._cut), total, 0)
+            known = self._known_seconds_per_row()
+            without = self._rows_per_epoch() * self._stage.epochs * known
+            return self._planned(option, without, f"all {total} rows are in the store already")
+        self._check_budget()
+        options = self._options()
+        nowhere = next(option for option in options if option.kept == "nowhere")
+        best = min(options, key=_weighed)
+        return self._planned(best, nowhere.seconds, self._reason(best, nowhere, options))
+
+    def _plan_inputs(self) -> Planned:
+        """Nothing is frozen: the examples themselves are what trains."""
+        rows, row_bytes = self._rows_per_epoch(), self._row_bytes(self._cut)
+        size = rows * row_bytes
+        prepare_seconds = self._prepare_seconds if self._is_image else 0.0
+        nowhere = _Option(None, "nowhere", rows * self._stage.epochs * prepare_seconds, size, 0, rows)
+        if self._fits_memory(size):
+            held = _Option(self._cut, "memory", rows * prepare_seconds, size, 0, rows)
+            return self._planned(held, nowhere.seconds, "nothing is frozen; the examples fit into memory")
+        if self._is_image and self._fits_budget(size) and self._recipe.cached:
+            present = self._present(self._cut, "float32")
+            seconds = (rows - present) * prepare_seconds + size * self._stage.epochs / self._disk.cold_read
+            if seconds < nowhere.seconds:
+                stored = _Option(self._cut, "store", seconds, size, present, rows - present)
+                return self._planned(stored, nowhere.seconds, "nothing is frozen; decoded examples are read faster")
+        return self._planned(nowhere, nowhere.seconds, "nothing is frozen; examples are read again in every epoch")
+
+    def _options(self) -> list[_Option]:
+        options = []
+        for cut in [self._cut, *self._lower_cuts()]:
+            dtype = self._recipe.dtype if cut == self._cut else "float32"
+            total = self._total_rows()
+            size = total * self._row_bytes(cut)
+            present = self._present(cut, dtype)
+            missing = total - present
+            fill = missing * self._seconds_to_compute(cut)
+            above = 0.0
+            if cut != self._cut:
+                above = self._rows_per_epoch() * self._stage.epochs
+                above *= self._seconds_between(cut.frontier, self._cut.frontier)
+            if self._fits_budget(size):
+                write = missing * self._row_bytes(cut) / self._disk.write
+                seconds = fill + write + above + self._read_seconds(size)
+                options.append(_Option(cut, "store", seconds, size, present, missing))
+            if self._fits_memory(size):
+                options.append(_Option(cut, "memory", fill + above, size, 0, total))
+        return [*options, self._nowhere()]
+
+    def _seconds_to_compute(self, cut: Cut) -> float:
+        """Returns what a missing row takes."""
+        source = self._source
+        if source is not None and source.frozen < cut.frozen:
+            return self._seconds_between(source.frontier, cut.frontier)
+        return self._prepare_seconds + self._seconds_between(None, cut.frontier)
+
+    def _nowhere(self) -> _Option:
+        rows = self._rows_per_epoch() * self._stage.epochs
+        seconds = rows * (self._prepare_seconds + self._seconds_between(None, self._cut.frontier))
+        return _Option(None, "nowhere", seconds, 0, 0, self._rows_per_epoch())
+
+    def _lower_cuts(self) -> list[Cut]:
+        """Returns cuts below the stage's own whose rows are smaller, the smallest first, at most four."""
+        own = self._row_bytes(self._cut)
+        found: dict[Frontier, Cut] = {}
+        for layer in self._frozen.manifest.layers:
+            is_below = layer.name in self._cut.frozen and len(layer.calls) == 1
+            if not is_below or 2 * self._frozen.row_bytes((TensorRef(layer.name),)) > own:
+                continue
+            cut = self._cut_at(layer.name)
+            if cut is not None and 2 * self._row_bytes(cut) <= own:
+                found[cut.frontier] = cut
+        return sorted(found.values(), key=lambda cut: (self._row_bytes(cut), -len(cut.frozen)))[:4]
+
+    def _reason(self, best: _Option, nowhere: _Option, options: Sequence[_Option]) -> str:
+        epochs = f"{self._stage.epochs} epoch" + ("s" if self._stage.epochs > 1 else "")
+        if best.kept == "nowhere":
+            size = self._total_rows() * self._row_bytes(self._cut)
+            if len(options) == 1:
+                return (
+                    f"the rows take {_bytes(size)}, more than the {_bytes(self._store.budget_bytes or 0)} for features "
+                    "on disk and the memory for them: they are computed in every epoch"
+                )
+            return f"over {epochs}, computing rows takes less time than writing {_bytes(size)} and reading them"
+        saved = f"over {epochs} that takes {_seconds(best.seconds)} in place of {_seconds(nowhere.seconds)}"
+        if best.cut != self._cut:
+            layers = ", ".join(repr(ref.layer) for ref in (best.cut or self._cut).frontier)
+            return f"rows are smaller at {layers}, and the layers from there to the cut are cheap: {saved}"
+        if best.kept == "memory":
+            return f"the budget for features on disk has no room for {_bytes(best.size_bytes)}, memory has: {saved}"
+        return f"each row is computed once and then read: {saved}"
+
+    def _planned(self, option: _Option, seconds_without: float, reason: str) -> Planned:
+        kept_at = option.cut.frontier if option.cut else ()
+        lower = option.cut is not None and option.cut != self._cut
+        plan = StagePlan(
+            tuple(dict.fromkeys(ref.layer for ref in self._cut.frontier)),
+            len(self._cut.frozen),
+            option.kept,
+            tuple(dict.fromkeys(ref.layer for ref in kept_at)),
+            "float32" if lower else self._recipe.dtype,
+            self._views.count or 0,
+            option.present,
+            option.missing,
+            option.size_bytes,
+            option.seconds,
+            seconds_without,
+            reason if self._is_known else f"{reason}; what lies below the cut is only known after the stages before",
+        )
+        source = self._source if option.missing and option.kept == "store" and self._cut.frozen else None
+        return Planned(plan, option.cut, source, self._views)
+
+    def _rows_per_epoch(self) -> int:
+        return len(self._train) + (len(self._held_out) if self._held_out else 0)
+
+    def _total_rows(self) -> int:
+        views = max(self._views.count or 1, 1)
+        return len(self._train) * views + (len(self._held_out) if self._held_out else 0)
+
+    def _row_bytes(self, cut: Cut) -> int:
+        dtype = self._recipe.dtype if cut == self._cut else "float32"
+        return self._frozen.row_bytes(cut.frontier, dtype)
+
+    def _present(self, cut: Cut, dtype: str) -> int:
+        """Returns how many of the rows are in the store."""
+        if not self._is_known:
+            return 0
+        level, count = Level(cut.frontier, dtype, True), 0
+        for part, views in self._parts_and_views():
+            tensors = self._frozen.tensors(level, is_image=self._is_image, with_views=views != [0])
+            opened = [
+                (tensor, self._store.open(tensor.digest, tensor.shape, tensor.kept_dtype))
+                for tensor in tensors
+                if tensor.digest
+            ]
+            digests = part.examples.digests[part.places]
+            for view in views:
+                there = np.full(len(part), bool(opened))
+                for tensor, rows in opened:
+                    there &= rows.has(feature_keys(digests, view if tensor.varies else 0))
+                count += int(there.sum())
+        return count
+
+    def _parts_and_views(self) -> list[tuple[Part, list[int]]]:
+        views = list(range(1, self._views.count + 1)) if self._views.count else [0]
+        parts: list[tuple[Part, list[int]]] = [(self._train, views)]
+        return [*parts, (self._held_out, [0])] if self._held_out else parts
+
+    def _fits_budget(self, size_bytes: int) -> bool:
+        budget = self._store.budget_bytes
+        return budget is None or size_bytes * 1.01 + (1 << 16) <= budget
+
+    def _fits_memory(self, size_bytes: int) -> bool:
+        return fits_memory(size_bytes, self._memory_bytes)
+
+    def _check_budget(self) -> None:
+        budget = self._store.budget_bytes
+        batch_bytes = self._stage.batch_size * self._row_bytes(self._cut)
+        if budget and batch_bytes > budget:
+            raise InvalidError(
+                f"one batch of features takes {_bytes(batch_bytes)}, and the server's budget for features "
+                f"is {_bytes(budget)}: start it with more --feature-bytes, or write cache: false",
+                reason="FEATURE_BUDGET",
+            )
+
+    def _seconds_between(self, sources: Frontier | None, targets: Frontier) -> float:
+        wanted = tuple(ref for ref in targets if not self._frozen.is_input(ref))
+        forward = self._costs.forward(self._frozen.network)
+        calls = calls_in_order(replace(self._frozen.manifest, outputs=wanted), sources or ())
+        return sum(forward.get(call, 0.0) for call in calls)
+
+    def _known_seconds_per_row(self) -> float:
+        """Returns what computing a row took when the rows that are there were computed."""
+        return max(
+            (
+                self._store.use_of(self._frozen.digests[ref], self._recipe.dtype).seconds_per_row
+                for ref in self._cut.frontier
+            ),
+            default=0.0,
+        )
+
+    @cached_property
+    def _prepare_seconds(self) -> float:
+        """What one example's way to an input takes."""
+        return self._costs.prepare(PartRows(self._train, self._frozen.network).inputs, len(self._train))
+
+    def _read_seconds(self, size_bytes: int) -> float:
+        if self._fits_memory(size_bytes):
+            return size_bytes / self._disk.cold_read
+        return size_bytes * self._stage.epochs / self._disk.cold_read
+
+    @cached_property
+    def _disk(self) -> DiskSpeed:
+        return self._costs.disk(self._store.root)
+
+    @cached_property
+    def _source(self) -> Cut | None:
+        """The highest cut below the stage's own that has at least half of its rows in the store."""
+        digests = self._frozen.view_digests if self._views.count != 0 else self._frozen.digests
+        for layer in reversed(self._frozen.manifest.layers):
+            is_below = layer.name in self._cut.frozen and len(layer.calls) == 1
+            if not is_below or not self._store.has(digests[TensorRef(layer.name)], "float32"):
+                continue
+            cut = self._cut_at(layer.name)
+            if cut is not None and 2 * self._present(cut, "float32") >= self._total_rows():
+                return cut
+        return None
+
+    def _cut_at(self, layer: str) -> Cut | None:
+        """Returns the cut just above a layer, where it is one that the stage's own can be computed from."""
+        try:
+            cut = cut_through(self._frozen.manifest, [layer])
+        except InvalidError:
+            return None
+        is_sized = all(None not in self._frozen.network.tensors[ref].shape[1:] for ref in cut.frontier)
+        is_lower = cut.frozen < self._cut.frozen and self._frozen.reaches(cut.frontier, self._cut.frontier)
+        return cut if is_sized and is_lower else None
+
+
+def fits_memory(size_bytes: int, memory_bytes: int | None) -> bool:
+    """Whether rows fit into the memory for features: once as they are read, and once as the program holds them."""
+    return memory_bytes is None or 2 * size_bytes <= memory_bytes
+
+
+def _bytes(size: float) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    raise AssertionError
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
