@@ -42,8 +42,9 @@ async def serve(wiring: Wiring, announce: Callable[[str], None]) -> None:
         PortTakenError: the address cannot be listened on.
     """
     settings = wiring.settings
+    interceptors = [*([wiring.metrics.calls] if wiring.metrics else []), ErrorInterceptor()]
     server = grpc.aio.server(
-        interceptors=[ErrorInterceptor()], options=OPTIONS, maximum_concurrent_rpcs=settings.concurrent_calls
+        interceptors=interceptors, options=OPTIONS, maximum_concurrent_rpcs=settings.concurrent_calls
     )
     for service in wiring.services:
         service.add(service.servicer, server)
@@ -55,6 +56,11 @@ async def serve(wiring: Wiring, announce: Callable[[str], None]) -> None:
         port = server.add_insecure_port(settings.listen)
     except RuntimeError as error:
         raise PortTakenError(settings.listen) from error
+    if wiring.metrics and settings.metrics:
+        try:
+            log.info("serving metrics", address=wiring.metrics.start())
+        except OSError as error:
+            raise PortTakenError(settings.metrics) from error
 
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -71,4 +77,6 @@ async def serve(wiring: Wiring, announce: Callable[[str], None]) -> None:
     log.info("stopping", grace_seconds=settings.grace_seconds)
     await servicer.enter_graceful_shutdown()
     await asyncio.gather(server.stop(settings.grace_seconds), wiring.stop())
+    if wiring.metrics:
+        await asyncio.to_thread(wiring.metrics.stop)
     log.info("stopped")

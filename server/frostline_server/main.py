@@ -61,8 +61,8 @@ def main(**options: Any) -> None:
     with os.fdopen(lock):
         try:
             asyncio.run(_run(settings, data))
-        except PortTakenError:
-            _refuse(f"{settings.listen} cannot be listened on: something else does, or it is not this machine's")
+        except PortTakenError as error:
+            _refuse(f"{error} cannot be listened on: something else does, or it is not this machine's")
 
 
 def _keep_freed_memory() -> None:

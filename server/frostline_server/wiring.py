@@ -23,7 +23,9 @@ from frostline_server.jobs.bell import Bell
 from frostline_server.jobs.executor import LocalExecutor
 from frostline_server.jobs.leases import Leases
 from frostline_server.jobs.table import Jobs
+from frostline_server.jobs.totals import Totals
 from frostline_server.jobs.workbench import Workbench
+from frostline_server.metrics import Metrics
 from frostline_server.services.blobs import BlobService
 from frostline_server.services.datasets import DatasetService
 from frostline_server.services.features import FeatureService
@@ -62,6 +64,7 @@ class Wiring:
         workbench: the process for what needs Keras and has a caller waiting.
         executor: where jobs run.
         bell: rung when something happens to a job; closed when the server was asked to stop.
+        metrics: what is told to Prometheus, where that was asked for.
     """
 
     settings: Settings
@@ -69,6 +72,7 @@ class Wiring:
     workbench: Workbench
     executor: LocalExecutor
     bell: Bell
+    metrics: Metrics | None
 
     async def start(self) -> None:
         """Starts the worker processes, in the background."""
@@ -131,7 +135,8 @@ def build(settings: Settings, data: Path) -> Wiring:
             prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server,
         ),
     ]
-    return Wiring(settings, services, workbench, executor, bell)
+    metrics = Metrics(settings.metrics, Totals(engine), features) if settings.metrics else None
+    return Wiring(settings, services, workbench, executor, bell, metrics)
 
 
 def open_zoo(data: Path, feature_bytes: int, feature_memory_bytes: int) -> ZooAccess:
