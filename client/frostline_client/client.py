@@ -14,6 +14,7 @@ from frostline_client.datasets import Datasets
 from frostline_client.features import Features
 from frostline_client.jobs import Job, Jobs
 from frostline_client.models import Models, Reference
+from frostline_client.plans import StagePlan
 from frostline_client.predictions import Predictions
 from frostline_client.recipes import build_recipe
 from frostline_client.records import Version
@@ -21,7 +22,7 @@ from frostline_client.streams import Progress
 
 
 class Client:
-    """A server's zoo: its `models`, `datasets`, `jobs` and `features`, and the two verbs `train` and `predict`.
+    """A server's zoo: its `models`, `datasets`, `jobs` and `features`, and the verbs `train`, `plan` and `predict`.
 
     Every method raises NoServerError where no server answers, and other FrostlineErrors as its docstring says. A
     client may be used from several threads; `close`, or a `with` block, ends its connection.
@@ -52,6 +53,7 @@ class Client:
         data: Any,
         base: Reference | None = None,
         reuse: str | None = None,
+        augment: Iterable[Any] = (),
         head: Iterable[Any] = (),
         validation: Any = None,
         preprocessing: Mapping[str, Any] | None = None,
@@ -74,6 +76,7 @@ class Client:
             data: the dataset to train on: NAME, NAME@NUMBER, or what `datasets.push` returned.
             base: the model to start from; None trains from scratch, on the whole network in `head`.
             reuse: the layer up to which the base is kept; None: all but its output layer.
+            augment: random image layers put before the first layer, such as `layers.RandomFlip("horizontal")`.
             head: the layers put on top, such as `layers.Dense(5, activation="softmax")`.
             validation: a fraction of `data`, or `{"fraction": 0.2, "seed": 7}`, or another dataset.
             preprocessing: how an example becomes the input, where there is no base to say so.
@@ -81,7 +84,8 @@ class Client:
                 given by arguments of these names instead.
             freeze: the layer, or layers, up to which nothing trains; "none": everything trains; None: what is reused
                 does not.
-            cache: False computes the trunk again in every epoch instead of keeping its outputs.
+            cache: False computes the trunk again in every epoch instead of keeping its outputs; a dict says how they
+                are kept: `{"views": 4}` random views of each example, and their `dtype`.
             request_id: a UUID; submitting again with the same one answers with the same job.
 
         Raises:
@@ -93,6 +97,7 @@ class Client:
             data=data,
             base=base,
             reuse=reuse,
+            augment=augment,
             head=head,
             validation=validation,
             preprocessing=preprocessing,
@@ -108,6 +113,16 @@ class Client:
             cache=cache,
         )
         return self.jobs.submit(recipe, request_id=request_id)
+
+    def plan(self, **recipe: Any) -> tuple[StagePlan, ...]:
+        """Returns what `train` with these arguments would do about the features of each stage, and why.
+
+        Nothing is submitted. What the network costs on the server is measured, which takes some seconds.
+
+        Raises:
+            InvalidError, NotFoundError: as `train`.
+        """
+        return self.jobs.plan(build_recipe(**recipe))
 
     def predict(
         self, model: Reference, x: npt.ArrayLike, *, layer: str | None = None, progress: Progress | None = None

@@ -1,9 +1,10 @@
-"""The workbench's work, done in the child: networks in, out and run, recipes checked."""
+"""The workbench's work, done in the child: networks in, out and run, recipes checked and planned."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from frostline_server.jobs.channel import ChildChannel, Frame
 from frostline_server.jobs.predictor import Predictor
 from frostline_server.jobs.warming import warm_up
 from frostline_server.training.check import check_recipe
+from frostline_server.training.planner import plan_recipe
 from frostline_server.training.recipe import Recipe
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.errors import InvalidError, ZooError
@@ -37,6 +39,7 @@ class Bench:
             "export": self._export,
             "predict": self._predictor.predict,
             "check": self._check,
+            "plan": self._plan,
         }
 
     def run(self) -> None:
@@ -77,3 +80,6 @@ class Bench:
     def _check(self, _: bytes, recipe: str) -> Frame:
         check_recipe(Recipe.parse(recipe), self._zoo)
         return Frame({})
+
+    def _plan(self, _: bytes, recipe: str) -> Frame:
+        return Frame({"plans": [asdict(plan) for plan in plan_recipe(Recipe.parse(recipe), self._zoo)]})
