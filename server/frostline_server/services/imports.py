@@ -1,4 +1,7 @@
-"""Imports: a file on its way from a client, through the workbench, to a version. Whatever fails leaves nothing."""
+"""Imports: a file on its way from a client, through the workbench, to a version.
+
+A file that is refused leaves nothing. Where only the last transaction fails, the network's blobs stay, named by nothing.
+"""
 
 from __future__ import annotations
 
