@@ -60,6 +60,12 @@ class Leases:
             move(connection, job_id, StateChanged(State.RUNNING))
             return job_from_row(connection.execute(select(jobs).where(jobs.c.id == job_id)).one())
 
+    def waiting(self, limit: int = 20) -> list[str]:
+        """Returns the recipes of the jobs that are pending, the oldest first, at most `limit`."""
+        pending = select(jobs.c.recipe).where(jobs.c.state == State.PENDING).order_by(jobs.c.id).limit(limit)
+        with reading(self._engine) as connection:
+            return list(connection.scalars(pending))
+
     def extend(self, job: Job, lease_seconds: float) -> State:
         """Makes the worker's lease last `lease_seconds` from now; returns the job's state: RUNNING or CANCELLING.
 

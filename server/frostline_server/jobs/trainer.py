@@ -51,6 +51,7 @@ class Trainer:
     def run(self) -> None:
         """Warms up, says so, and works. What cannot be written down ends the process: another one goes on."""
         warm_up(train=True)
+        self._costs.disk(self._zoo.features.root)
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
         self._channel.send(Frame({"ready": True}))
         while not self._stopping.is_set():
@@ -80,6 +81,7 @@ class Trainer:
                         reporter.tell,
                         checkpoint,
                         lambda: self._is_cancelled(job) or reporter.lost.is_set(),
+                        self._leases.waiting,
                     )
                     outcome = run_recipe(Recipe.parse(job.recipe), around, str(job.name))
                 finally:

@@ -62,8 +62,11 @@ class Filling:
         zoo: ZooAccess,
         listener: StageListener,
         result: StageResult,
+        others: Sequence[Cut],
     ) -> None:
+        """`others` are cuts of jobs that wait, filled on the way."""
         self.listener = listener
+        self._others = others
         self._recipe = recipe
         self._prepared = prepared
         self._frozen = frozen
@@ -160,10 +163,13 @@ class Filling:
         stored = [each.kept_cut for each in plans.values() if each.plan.kept == "store" and each.kept_cut]
         sources = [each.source for each in plans.values() if each.source]
         own = {stage_cut.frontier for stage_cut in self._prepared.cuts}
-        return [
+        chain = [
             Level(each.frontier, self._recipe.dtype if each.frontier in own else "float32", True)
-            for each in chain_of(self._frozen, [*stored, *sources], cut)
+            for each in chain_of(self._frozen, [*stored, *sources, *self._others], cut)
         ]
+        if cut in sources:  # its exact rows are there, to be rounded
+            chain.insert(-1, Level(cut.frontier, "float32", True))
+        return chain
 
     def _features(self, part: Part, levels: Sequence[Level], *, with_views: bool) -> Features:
         features = self._frozen.features(part, levels, self._zoo.features, self.listener, with_views=with_views)

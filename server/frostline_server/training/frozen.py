@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import keras
-import numpy as np
 import numpy.typing as npt
 
 from frostline_server.engine import compiled_forward, forward_batch_size
@@ -19,7 +18,7 @@ from frostline_server.views import compiled_views, view_seeds
 from frostline_zoo.examples.dataset import Examples
 from frostline_zoo.graph import Cut, calls_in_order
 from frostline_zoo.identity import trunk_digests, view_digests
-from frostline_zoo.manifest import Manifest, TensorRef
+from frostline_zoo.manifest import TensorRef
 from frostline_zoo.networks.build import Network, replay, single
 
 Array = npt.NDArray[Any]
@@ -87,8 +86,8 @@ class Frozen:
         for level in levels:
             tensors = self.tensors(level, is_image=part.examples.spec.is_image, with_views=with_views)
             stored = store if level.is_stored else None
-            is_input = all(self.is_input(ref) for ref in level.frontier)
-            make = None if is_input else self._maker(sources, level.frontier, with_views)
+            is_there = level.frontier == sources or all(self.is_input(ref) for ref in level.frontier)
+            make = None if is_there else self._maker(sources, level.frontier, with_views)
             below, sources = Features(tensors, rows, below, make, stored, listener), level.frontier
         assert below is not None
         return below
@@ -184,9 +183,3 @@ def chain_of(frozen: Frozen, cuts: Sequence[Cut], cut: Cut) -> list[Cut]:
         if fits and (not chain or frozen.reaches(chain[-1].frontier, lower.frontier)):
             chain.append(lower)
     return [*chain, cut]
-
-
-def input_shape_bytes(manifest: Manifest) -> int:
-    """Returns the size of one prepared example, in bytes."""
-    entry = manifest.inputs[0]
-    return int(np.prod([side or 1 for side in entry.shape], dtype=int)) * np.dtype(entry.dtype).itemsize

@@ -107,6 +107,11 @@ class Planner:
         }
         return not trained & self._prepared.cuts[number].frozen
 
+    def has_room(self, cut: Cut, frozen: Frozen, beside: int) -> bool:
+        """Whether the rows of a cut fit into the budget beside so many bytes."""
+        rows = len(self._prepared.train) + (len(self._prepared.held_out) if self._prepared.held_out else 0)
+        return fits_budget(rows * frozen.row_bytes(cut.frontier) + beside, self._store.budget_bytes)
+
 
 class _StagePlanner:
     def __init__(self, planner: Planner, number: int, frozen: Frozen) -> None:
@@ -186,7 +191,7 @@ class _StagePlanner:
     def _seconds_to_compute(self, cut: Cut) -> float:
         """Returns what a missing row takes."""
         source = self._source
-        if source is not None and source.frozen < cut.frozen:
+        if source is not None and source.frozen <= cut.frozen:
             return self._seconds_between(source.frontier, cut.frontier)
         return self._prepare_seconds + self._seconds_between(None, cut.frontier)
 
@@ -283,8 +288,7 @@ class _StagePlanner:
         return [*parts, (self._held_out, [0])] if self._held_out else parts
 
     def _fits_budget(self, size_bytes: int) -> bool:
-        budget = self._store.budget_bytes
-        return budget is None or size_bytes * 1.01 + (1 << 16) <= budget
+        return fits_budget(size_bytes, self._store.budget_bytes)
 
     def _fits_memory(self, size_bytes: int) -> bool:
         return fits_memory(size_bytes, self._memory_bytes)
@@ -331,7 +335,12 @@ class _StagePlanner:
 
     @cached_property
     def _source(self) -> Cut | None:
-        """The highest cut below the stage's own that has at least half of its rows in the store."""
+        """The highest cut below the stage's own that has at least half of its rows in the store.
+
+        The stage's own where its exact rows are there, and it keeps rounded ones.
+        """
+        if self._recipe.dtype != "float32" and 2 * self._present(self._cut, "float32") >= self._total_rows():
+            return self._cut
         digests = self._frozen.view_digests if self._views.count != 0 else self._frozen.digests
         for layer in reversed(self._frozen.manifest.layers):
             is_below = layer.name in self._cut.frozen and len(layer.calls) == 1
@@ -351,6 +360,11 @@ class _StagePlanner:
         is_sized = all(None not in self._frozen.network.tensors[ref].shape[1:] for ref in cut.frontier)
         is_lower = cut.frozen < self._cut.frozen and self._frozen.reaches(cut.frontier, self._cut.frontier)
         return cut if is_sized and is_lower else None
+
+
+def fits_budget(size_bytes: int, budget_bytes: int | None) -> bool:
+    """Whether rows fit into the budget for features on disk, with their keys and checksums."""
+    return budget_bytes is None or size_bytes * 1.01 + (1 << 16) <= budget_bytes
 
 
 def fits_memory(size_bytes: int, memory_bytes: int | None) -> bool:

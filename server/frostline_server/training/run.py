@@ -21,6 +21,7 @@ from frostline_server.training.programs import Programs, set_values, values_of
 from frostline_server.training.progress import Progress
 from frostline_server.training.recipe import Recipe, Stage
 from frostline_server.training.stage import StageExamples
+from frostline_server.training.waiting import waiting_cuts
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.graph import Cut
 from frostline_zoo.manifest import Manifest
@@ -50,6 +51,7 @@ class Surroundings:
         tell: told what happens, as it happens.
         checkpoint: where the state is kept every ten seconds.
         is_cancelled: asked between epochs, within long ones, and between batches while features fill.
+        waiting: returns the recipes of the jobs that wait.
     """
 
     zoo: ZooAccess
@@ -58,6 +60,7 @@ class Surroundings:
     tell: Callable[[Event], None]
     checkpoint: Checkpoint
     is_cancelled: Callable[[], bool]
+    waiting: Callable[[], list[str]]
 
 
 def run_recipe(recipe: Recipe, around: Surroundings, job: str) -> Outcome:
@@ -116,11 +119,12 @@ class _Run:
         trainable = sum(int(np.prod(variable.shape)) for variable in head.trainable_variables)
         result = state.results[number] if progress.epochs_run else StageResult(len(cut.frozen), trainable)
         result.plan = planned.plan
-        self._around.tell(StageStarted(number, stage.epochs, result.frozen_layer_count, trainable))
+        self._around.tell(StageStarted(number, stage.epochs, result.frozen_layer_count, trainable, planned.plan))
         if resting := unused_randomness(self._recipe, frozen.manifest, cut):
             self._around.tell(Noted(resting))
         listener = StageListener(number, self._around.tell, self._around.is_cancelled)
-        filling = Filling(self._recipe, self._prepared, frozen, self._around.zoo, listener, result)
+        others = self._waiting_cuts(cut, frozen, planned)
+        filling = Filling(self._recipe, self._prepared, frozen, self._around.zoo, listener, result, others)
         try:
             examples = filling.open(number, self._plans)
             try:
@@ -145,6 +149,13 @@ class _Run:
             [layer for name, layer in self._network.layers.items() if name not in cut.frozen]
         )
         return Frozen(replace(self._network, manifest=manifest), self._around.programs)
+
+    def _waiting_cuts(self, cut: Cut, frozen: Frozen, planned: Planned) -> list[Cut]:
+        """Returns what jobs that wait need, and what there is room for."""
+        if planned.plan.kept != "store" or not planned.plan.rows_missing:
+            return []
+        cuts = waiting_cuts(self._around.waiting(), self._recipe, cut, frozen, self._around.zoo)
+        return [each for each in cuts if self._planner.has_room(each, frozen, beside=planned.plan.size_bytes)]
 
     def _plan(self, number: int, frozen: Frozen) -> Planned:
         """Plans the stage, and with the first one all whose trunks are known by then: one pass fills them all."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +91,11 @@ def run(zoo: ZooAccess, tmp_path: Path, programs: Any) -> Callable[..., Any]:
         *,
         on: Callable[[Event], None] = lambda _: None,
         stop: Callable[[], bool] = lambda: False,
+        waiting: Sequence[str] = (),
         **keys: Any,
     ) -> Any:
         recipe = {"name": name, "data": {"train": "digits"}, "seed": 3, **keys}
-        around = Surroundings(zoo, programs, Costs(), on, Checkpoint(tmp_path / name), stop)
+        around = Surroundings(zoo, programs, Costs(), on, Checkpoint(tmp_path / name), stop, lambda: list(waiting))
         outcome = run_recipe(Recipe.parse(json.dumps(recipe)), around, "jobs/abcabcabcabc")
         with zoo.engine.begin() as connection:
             zoo.models.add_version(connection, name, outcome.manifest)
