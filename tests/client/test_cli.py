@@ -180,7 +180,7 @@ def test_a_prediction_is_written_as_npy(frostline: Frostline, rows: Any) -> None
 
 
 def test_the_cache_is_shown(frostline: Frostline) -> None:
-    trunks = document(frostline("cache", "show", "--json"))
+    trunks = document(frostline("cache", "show", "--json"))["trunks"]
     assert any("signs@1:h2" in trunk["places"] and trunk["row_count"] == 48 for trunk in trunks)
     assert "signs@1:h2" in frostline("cache", "show").stdout
 

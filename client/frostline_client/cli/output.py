@@ -85,8 +85,10 @@ class Duration(float):
 
 def duration(seconds: float) -> str:
     """Returns a time as people read it."""
+    if abs(seconds) < 0.9995:
+        return f"{round(seconds * 1000)} ms" if abs(seconds) >= 0.0005 else "0 s"
     if abs(seconds) < 99.5:
-        return f"{seconds:.3g} s" if abs(seconds) >= 0.001 else "0 s"
+        return f"{seconds:.3g} s"
     if seconds < 0:
         return f"-{duration(-seconds)}"
     minutes, rest = divmod(round(seconds), 60)

@@ -13,7 +13,7 @@ from frostline_client.cli.session import Session, command
 from frostline_client.plans import StagePlan
 
 HEADS = [
-    *("STAGE", "FROZEN", "CUT AT", "KEPT", "KEPT AT", "DTYPE", "VIEWS"),
+    *("STAGE", "FROZEN LAYERS", "CUT AT", "KEPT", "KEPT AT", "DTYPE", "VIEWS"),
     *("ROWS THERE", "MISSING", "SIZE", "EXPECTED", "NOTHING KEPT"),
 ]
 KEPT = {"store": "on disk", "memory": "in memory", "nowhere": "nowhere"}
@@ -37,12 +37,12 @@ def _print_plans(plans: Sequence[StagePlan]) -> None:
         [
             (
                 number,
-                f"{stage.frozen_layer_count} layers",
+                stage.frozen_layer_count,
                 stage.cut,
                 KEPT.get(stage.kept, stage.kept),
                 stage.kept_at,
                 stage.dtype,
-                stage.views,
+                stage.views or "none",
                 stage.rows_present,
                 stage.rows_missing,
                 Size(stage.size_bytes),
