@@ -17,13 +17,11 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ["protos/frostline", "zoo/frostline_zoo", "server/frostline_server", "client/frostline_client"]
 BELOW = {"frostline_server": {"frostline", "frostline_zoo"}, "frostline_client": {"frostline"}}
-LAYERS = ["engine", "epoch", "views", "features", "training", "jobs", "services"]
+LAYERS = ["engine", "features", "training", "jobs", "services"]
 KERAS = ("keras.", "tensorflow.", "h5py.", "frostline_zoo.networks.")
 MAY_USE_KERAS = (
     "frostline_zoo.networks.",
     "frostline_server.engine.",
-    "frostline_server.epoch.",
-    "frostline_server.views.",
     "frostline_server.training.",
     *(f"frostline_server.jobs.{module}." for module in ("trainer", "bench", "predictor", "warming")),
 )

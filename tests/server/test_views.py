@@ -56,7 +56,7 @@ def layer_of(name: str, seed: int = 5) -> Any:
 
 
 def views(model: Any, view: int = 1, order: Any = slice(None)) -> Any:
-    from frostline_server.views import compiled_views, view_seeds
+    from frostline_server.engine.views import compiled_views, view_seeds
 
     return compiled_views(model)([IMAGES[order]], view_seeds(DIGESTS[order], view))[0]
 
@@ -67,7 +67,7 @@ def test_every_random_layer_is_tried_here() -> None:
 
 @pytest.mark.parametrize("name", sorted(ARGUMENTS))
 def test_a_row_is_the_same_in_every_batch_and_place_and_another_in_another_view(name: str) -> None:
-    from frostline_server.views import compiled_views, view_seeds
+    from frostline_server.engine.views import compiled_views, view_seeds
 
     program = compiled_views(model_of(layer_of(name)))
     first = program([IMAGES], view_seeds(DIGESTS, 1))[0]
@@ -85,7 +85,7 @@ def test_a_row_is_the_same_in_every_batch_and_place_and_another_in_another_view(
 def test_a_view_is_spread_as_keras_spreads_its_own(name: str) -> None:
     layer, many = layer_of(name), np.repeat(IMAGES[:1], 2048, axis=0)
     digests = np.random.default_rng(3).integers(0, 256, (2048, 32), np.uint8)
-    from frostline_server.views import compiled_views, view_seeds
+    from frostline_server.engine.views import compiled_views, view_seeds
 
     ours = compiled_views(model_of(layer))([many], view_seeds(digests, 1))[0]
     theirs = np.asarray(layer(many, training=True))
@@ -124,7 +124,7 @@ def test_all_but_random_image_layers_stay_in_inference_mode() -> None:
 def test_what_lies_beside_a_random_layer_is_the_same_in_every_view() -> None:
     import keras
 
-    from frostline_server.views import compiled_views, view_seeds
+    from frostline_server.engine.views import compiled_views, view_seeds
 
     images = keras.Input(IMAGES.shape[1:])
     plain = keras.layers.Rescaling(0.5)(images)

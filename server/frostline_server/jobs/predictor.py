@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from frostline_server.engine import compiled_forward, forward_batch_size
+from frostline_server.engine.forward import compiled_forward, forward_batch_size
 from frostline_server.jobs.channel import Frame
 from frostline_zoo.blobs.store import BlobStore
 from frostline_zoo.errors import InvalidError, NotFoundError

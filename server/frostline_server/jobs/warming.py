@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from frostline_server.engine import compiled_forward
-from frostline_server.epoch import CompiledEpoch, Slice
+from frostline_server.engine.epoch import CompiledEpoch, Slice
+from frostline_server.engine.forward import compiled_forward
 
 
 def warm_up(*, train: bool) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import keras
 import numpy.typing as npt
 
-from frostline_server.engine import compiled_forward, forward_batch_size
+from frostline_server.engine.forward import compiled_forward, forward_batch_size
+from frostline_server.engine.views import compiled_views, view_seeds
 from frostline_server.features.features import CutTensor, ExampleRows, Features, Listener, Trunk
 from frostline_server.features.store import FeatureStore
 from frostline_server.training.programs import Programs
-from frostline_server.views import compiled_views, view_seeds
 from frostline_zoo.examples.dataset import Examples
 from frostline_zoo.graph import Cut, calls_in_order
 from frostline_zoo.identity import trunk_digests, view_digests

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from frostline_server.epoch import CompiledEpoch
+from frostline_server.engine.epoch import CompiledEpoch
 from frostline_server.training.keras_names import make
 from frostline_server.training.objective import Objective
 from frostline_server.training.recipe import Stage

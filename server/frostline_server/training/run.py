@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from frostline_server.epoch import CompiledEpoch
+from frostline_server.engine.epoch import CompiledEpoch
 from frostline_server.training.augmentation import unused_randomness
 from frostline_server.training.checkpoints import Checkpoint, RunState
 from frostline_server.training.costs import Costs

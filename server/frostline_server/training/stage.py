@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from frostline_server.epoch import CompiledEpoch, Slice
+from frostline_server.engine.epoch import CompiledEpoch, Slice
 from frostline_server.features.features import Features
 from frostline_server.training.augmentation import Views
 

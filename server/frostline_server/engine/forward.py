@@ -1,7 +1,4 @@
-"""What must be TensorFlow's own: a network's forward pass and a head's training, as compiled programs.
-
-Everything else of the server speaks `keras` and NumPy.
-"""
+"""A network's forward pass as a compiled program."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 Keras's random image layers draw for a whole batch from one state. Here every row draws from a generator of its own,
 seeded by the layer and by the row's example and view, so a row is the same in every batch and at every place in it.
-The generator is SplitMix64 (Steele, Lea & Flood 2014); docs/formats.md says what it is seeded with. Like `engine`,
-this is TensorFlow's own.
+The generator is SplitMix64 (Steele, Lea & Flood 2014); docs/formats.md says what it is seeded with.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import tensorflow as tf
 from keras.src.models.functional import operation_fn  # how a functional model calls its layers; it has no public name
 from keras.src.utils.backend_utils import DynamicBackend  # what Keras's image layers draw from
 
-from frostline_server.engine import compiled
+from frostline_server.engine.forward import compiled
 from frostline_zoo.identity import RANDOM_IMAGE_LAYERS
 
 Array = npt.NDArray[Any]

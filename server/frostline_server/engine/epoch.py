@@ -1,4 +1,4 @@
-"""Epochs of a head as compiled programs: TensorFlow's own, like `engine`."""
+"""Epochs of a head as compiled programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from frostline_server.engine import one_or_all
+from frostline_server.engine.forward import one_or_all
 
 Array = npt.NDArray[Any]
 
