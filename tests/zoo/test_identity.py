@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from frostline_zoo.digests import digest_of
-from frostline_zoo.identity import layer_digest, trunk_digests
+from frostline_zoo.identity import layer_digest, trunk_digests, view_digests
 from frostline_zoo.manifest import Call, Input, Layer, Manifest, Parameter, TensorRef
 from frostline_zoo.preprocessing import Preprocessing
 
@@ -136,3 +136,75 @@ def test_another_order_of_arguments_is_another_trunk() -> None:
         return trunk_digests(manifest)[TensorRef("minus")]
 
     assert subtract("low", "top") != subtract("top", "low")
+
+
+FLIP: dict[str, Any] = {"dtype": "float32", "mode": "horizontal", "seed": 3}
+
+
+def under_dense(*below: tuple[str, dict[str, Any]], dtype: str = "float32") -> Manifest:
+    """An image, layers without weights on it one after the other, and a dense layer."""
+    layers, last = [], "x"
+    blob = digest_of(b"weights")
+    for number, (class_name, config) in enumerate([*below, ("Dense", DENSE)]):
+        kept = blob if class_name == "Dense" else None
+        digest = layer_digest(class_name, config, kept)
+        calls = (Call([{"tensor": [last, 0, 0]}]),)
+        last = f"layer{number}" if class_name != "Dense" else "top"
+        layers.append(Layer(last, class_name, config, digest, kept, (), True, calls))
+    return Manifest((Input("x", (4, 4, 3), dtype),), tuple(layers), (TensorRef("top"),))
+
+
+def top(manifest: Manifest) -> str:
+    return trunk_digests(manifest)[TensorRef("top")]
+
+
+@pytest.mark.parametrize(
+    ("class_name", "config"),
+    [
+        ("RandomFlip", FLIP),
+        ("RandomColorJitter", {"dtype": "float32", "hue_factor": 0.1}),
+        ("Dropout", {"dtype": "float32", "rate": 0.5}),
+        ("GaussianNoise", {"dtype": "float32", "stddev": 0.5}),
+        ("ActivityRegularization", {"dtype": "float32", "l1": 0.5}),
+    ],
+)
+def test_what_does_nothing_in_inference_mode_leaves_no_trace_in_a_trunk_digest(
+    class_name: str, config: dict[str, Any]
+) -> None:
+    assert top(under_dense((class_name, config))) == top(under_dense())
+
+
+@pytest.mark.parametrize(
+    ("class_name", "config", "dtype"),
+    [
+        ("RandomFlip", FLIP, "uint8"),
+        ("RandomFlip", FLIP, "float64"),
+        ("Dropout", {"dtype": "mixed_float16", "rate": 0.5}, "float32"),
+        ("Dropout", {"rate": 0.5}, "float32"),
+        ("RandomCrop", {"dtype": "float32", "height": 4, "width": 4, "seed": 1}, "float32"),
+        ("ReLU", {"dtype": "float32"}, "float32"),
+    ],
+)
+def test_what_casts_or_changes_its_input_leaves_one(class_name: str, config: dict[str, Any], dtype: str) -> None:
+    assert top(under_dense((class_name, config), dtype=dtype)) != top(under_dense(dtype=dtype))
+
+
+def test_a_layer_that_loses_a_mask_does_something() -> None:
+    masking = ("Masking", {"dtype": "float32", "mask_value": 0.0})
+    assert top(under_dense(masking, ("RandomFlip", FLIP))) != top(under_dense(masking))
+    assert top(under_dense(masking, ("Dropout", {"dtype": "float32", "rate": 0.1}))) == top(under_dense(masking))
+
+
+def test_a_view_digest_holds_what_a_random_layer_draws() -> None:
+    views = {
+        view_digests(under_dense(("RandomFlip", {**FLIP, **change})))[TensorRef("top")]
+        for change in ({}, {"seed": 4}, {"mode": "vertical"}, {"seed": None})
+    }
+    assert len(views) == 4
+    assert top(under_dense()) not in views
+
+
+def test_what_no_random_layer_lies_below_has_its_trunk_digest_in_every_view() -> None:
+    manifest = under_dense(("ReLU", {"dtype": "float32"}), ("Dropout", {"dtype": "float32"}), ("RandomFlip", FLIP))
+    trunks, views = trunk_digests(manifest), view_digests(manifest)
+    assert {ref.layer for ref in trunks if trunks[ref] != views[ref]} == {"layer2", "top"}

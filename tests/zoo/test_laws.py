@@ -43,7 +43,7 @@ class Plan:
     seed: int
 
 
-KINDS = ("weights", "weights", "norm", "drop", "act", "add", "join", "again", "inner", "sequence")
+KINDS = ("weights", "weights", "norm", "drop", "draw", "half", "act", "add", "join", "again", "inner", "sequence")
 
 
 @st.composite
@@ -69,6 +69,8 @@ def made(plan: Plan) -> Any:
             tensors.append(keras.layers.Add()([first, second]))
         elif kind == "join":
             tensors.append(weighted(plan)(keras.layers.Concatenate()([first, second])))
+        elif kind == "half":  # what does nothing else in inference mode rounds here
+            tensors.append(keras.layers.Dropout(0.3)(keras.layers.Dropout(0.3, dtype="float16")(first)))
         elif kind == "again" and layers:
             tensors.append(layers[other % len(layers)](first))
         elif kind in ("inner", "sequence"):
@@ -106,6 +108,9 @@ def simple(kind: str, plan: Plan) -> Any:
         return keras.layers.BatchNormalization()
     if kind == "drop":
         return keras.layers.Dropout(0.3)
+    if kind == "draw":
+        noise = keras.layers.GaussianNoise(0.3)
+        return keras.layers.RandomRotation(0.2, seed=plan.seed) if plan.shape == IMAGES else noise
     return keras.layers.Activation("relu") if kind == "act" else weighted(plan)
 
 
@@ -244,6 +249,8 @@ def in_other_words(manifest: Manifest) -> Manifest:
             config["kernel_regularizer"] = {"class_name": "L2", "config": {"l2": 0.5}}
         if "rate" in config:
             config["rate"] = 0.9
+        if "seed" in config:
+            config["seed"] = 9
         return config
 
     value = json.loads(manifest.encode())
