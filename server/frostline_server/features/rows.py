@@ -35,9 +35,9 @@ class TrunkRows:
         self._row_words = -(-self.row_bytes // 8)
         self._segments: list[Segment] = []
         self._known: set[str] = set()
-        self._hashes = np.empty(0, np.uint64)  # sorted; beside it, where each key's row is
-        self._segment_of = np.empty(0, np.int32)
-        self._place_of = np.empty(0, np.int64)
+        # Sorted hashes of the keys, and for each the segment and the place of its row: one value, since threads read
+        # it while another one appends.
+        self._index = (np.empty(0, np.uint64), np.empty(0, np.int32), np.empty(0, np.int64))
         self._next_sequence = 0
         self.refresh()
 
@@ -54,10 +54,10 @@ class TrunkRows:
             except OSError:
                 continue
             else:
-                if segment.rows.shape[1:] == (self._row_words,):
+                if segment.row_words == self._row_words:
                     self._segments.append(segment)
         if new:
-            self._index()
+            self._index_all()
 
     def has(self, keys: Words) -> npt.NDArray[np.bool_]:
         """Returns which of the keys (n, 5) have a row, whole or not."""
@@ -113,28 +113,30 @@ class TrunkRows:
         self._next_sequence += 1
         self._known.add(path.name)
         self._segments.append(Segment(path, self.trunk))
-        self._index()
+        self._index_all()
 
     def count(self) -> int:
         """Returns how many keys have a row."""
-        return len(self._hashes)
+        return len(self._index[0])
 
     def _find(self, keys: Words) -> tuple[npt.NDArray[np.bool_], Array, Array]:
         """Returns for each key whether it has a row, in which segment, and where there."""
-        if not len(self._hashes):
+        known, segment_of, place_of = self._index
+        if not len(known):
             nowhere = np.zeros(len(keys), np.int64)
             return np.zeros(len(keys), bool), nowhere, nowhere
         hashes = row_checksums(keys)
-        found = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
-        return self._hashes[found] == hashes, self._segment_of[found], self._place_of[found]
+        found = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
+        return known[found] == hashes, segment_of[found], place_of[found]
 
-    def _index(self) -> None:
+    def _index_all(self) -> None:
         if not self._segments:
             return
-        hashes = np.concatenate([row_checksums(segment.keys) for segment in self._segments])
-        segment_of = np.repeat(np.arange(len(self._segments), dtype=np.int32), [len(s.keys) for s in self._segments])
-        place_of = np.concatenate([np.arange(len(s.keys), dtype=np.int64) for s in self._segments])
+        hashes = np.concatenate([segment.hashes for segment in self._segments])
+        counts = [len(segment.hashes) for segment in self._segments]
+        segment_of = np.repeat(np.arange(len(self._segments), dtype=np.int32), counts)
+        place_of = np.concatenate([np.arange(count, dtype=np.int64) for count in counts])
         # Of several rows under one key the latest counts: it was written because the others were wrong.
         _, latest = np.unique(hashes[::-1], return_index=True)
         latest = len(hashes) - 1 - latest
-        self._hashes, self._segment_of, self._place_of = hashes[latest], segment_of[latest], place_of[latest]
+        self._index = (hashes[latest], segment_of[latest], place_of[latest])

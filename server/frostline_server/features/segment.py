@@ -35,7 +35,12 @@ def feature_keys(digests: np.ndarray[tuple[int, int], np.dtype[np.uint8]], view:
 
 
 class Segment:
-    """One mapped file of rows."""
+    """One mapped file of rows.
+
+    Attributes:
+        hashes: (n,) of the keys.
+        row_words: how many words a row has.
+    """
 
     def __init__(self, path: Path, trunk: str) -> None:
         """Maps the file at `path`.
@@ -43,17 +48,22 @@ class Segment:
         Raises:
             CorruptError: it is not a segment.
         """
-        self._size_bytes = path.stat().st_size
+        status = path.stat()
+        self._mapped = (status.st_ino, status.st_size)
         tensors = map_tensors(path)
         try:
-            self.keys, self.rows, checksums = tensors["keys"], tensors["rows"], tensors["checksums"]
+            keys, self._rows, checksums = tensors["keys"], tensors["rows"], tensors["checksums"]
         except KeyError as error:
             raise CorruptError("not a feature segment") from error
-        count = len(self.keys)
-        if self.keys.shape != (count, KEY_WORDS) or self.rows.shape[:1] != (count,) or checksums.shape != (count,):
+        count = len(keys)
+        if keys.shape != (count, KEY_WORDS) or self._rows.shape[:1] != (count,) or checksums.shape != (count,):
             raise CorruptError("not a feature segment")
-        self.path = path
-        self._checksums = checksums
+        if self._rows.ndim != 2 or any(array.dtype != np.uint64 for array in (keys, self._rows, checksums)):
+            raise CorruptError("not a feature segment")
+        self.row_words = self._rows.shape[1]
+        self.hashes = row_checksums(keys)
+        self._checksums = np.array(checksums)  # copied, as what is mapped may be gone when it is asked for
+        self._path = path
         self._trunk = trunk
 
     def read(
@@ -61,14 +71,21 @@ class Segment:
     ) -> tuple[Words, np.ndarray]:
         """Returns the rows at `places`, and for each whether it is what was stored under its key: (k, m), (k,).
 
-        The rows are copied into `out` (k, m) where it is given. Of a file that was cut short since, none is: touching
-        what is gone of a mapped file would end the process.
+        The rows are copied into `out` (k, m) where it is given. Of a file that was replaced or cut short since, none
+        is: touching what is gone of a mapped file would end the process.
         """
-        if self.path.exists() and self.path.stat().st_size < self._size_bytes:
-            nothing = np.zeros((len(places), self.rows.shape[1]), np.uint64) if out is None else out
+        if not self._is_there():
+            nothing = np.zeros((len(places), self.row_words), np.uint64) if out is None else out
             return nothing, np.zeros(len(places), bool)
-        rows = np.take(self.rows, places, axis=0, out=out, mode="clip")
+        rows = np.take(self._rows, places, axis=0, out=out, mode="clip")
         return rows, _checksums(self._trunk, keys, rows) == self._checksums[places]
+
+    def _is_there(self) -> bool:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return False
+        return (status.st_ino, status.st_size) == self._mapped
 
 
 def write_segment(folder: Path, sequence: int, trunk: str, keys: Words, rows: Words) -> Path:
