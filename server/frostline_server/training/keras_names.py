@@ -17,6 +17,7 @@ from typing import Any
 
 import keras
 
+from frostline_server.training.arguments import check_arguments, parameters_of, refusal
 from frostline_server.training.recipe import Named
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.networks.allowed import LAYERS
@@ -35,25 +36,6 @@ _ALIASES = {
     "metric": {"mse": "MeanSquaredError", "mae": "MeanAbsoluteError"},
 }
 _ARGUMENT_KINDS = ("initializer", "regularizer", "constraint", "learning rate schedule")
-_NOT_FOR_RECIPES = {
-    "bounding_box_format",
-    "self",
-    "kwargs",
-    "args",
-    "dtype",
-    "fn",
-    "function",
-    "layer",
-    "backward_layer",
-    "weights",
-} | {
-    "lora_rank",
-    "lora_alpha",
-    "quantization_config",
-    "autocast",
-    "trainable",
-    "build_config",
-}
 
 
 @functools.cache
@@ -79,19 +61,16 @@ def make(kind: str, named: Named, **defaults: Any) -> Any:
     name = name if name in choices else snake.get(name, name)
     if name not in choices:
         raise InvalidError(f"{place}: {named.name!r} is not a known {kind}: use {', '.join(sorted(choices))}")
-    arguments = {key: _argument(value, f"{named.path}.{name}.{key}") for key, value in named.arguments.items()}
-    known = _arguments_of(choices[name])
-    for key in arguments:
-        if key not in known:
-            raise InvalidError(f"{place}.{name}.{key} is unknown: use {', '.join(known)}", reason="BAD_RECIPE")
+    below = f"{named.path or kind}.{name}"
+    parameters = parameters_of(choices[name])
+    check_arguments(parameters, named.arguments, below)
+    given = {key: _argument(value, f"{below}.{key}") for key, value in named.arguments.items()}
+    arguments = {**defaults, **given}
     try:
-        return choices[name](**{**defaults, **arguments})
+        return choices[name](**arguments)
     except Exception as error:
-        shown = ", ".join(f"{key}={value!r}" for key, value in named.arguments.items())
-        raise InvalidError(
-            f"{place}: Keras refuses {name}({shown}): check the values of its arguments ({', '.join(known)})",
-            reason="BAD_RECIPE",
-        ) from error
+        names = {kind: sorted(names_of(kind)) for kind in _ARGUMENT_KINDS}
+        raise refusal(choices[name], parameters, arguments, named.arguments, below, names) from error
 
 
 def _argument(value: Any, path: str) -> Any:
@@ -104,15 +83,6 @@ def _argument(value: Any, path: str) -> Any:
     if isinstance(value, list):
         return tuple(_argument(item, path) for item in value)
     return value
-
-
-def _arguments_of(kind: type) -> list[str]:
-    names: dict[str, None] = {}
-    for owner in (kind, *kind.__mro__[1:4]):  # what a layer passes on to its base classes, such as `name`
-        names |= dict.fromkeys(inspect.signature(owner.__init__).parameters)  # type: ignore[misc]
-        if "kwargs" not in names:
-            break
-    return [name for name in names if name not in _NOT_FOR_RECIPES]
 
 
 def snake_case(name: str) -> str:
