@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import errno
 import fcntl
 import logging
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,6 +22,7 @@ from frostline_server.settings import Settings
 from frostline_server.wiring import build
 from frostline_zoo.files import make_folder
 
+_TAKEN = "{} cannot be listened on: something else does, or it is not this machine's"
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 
 
@@ -53,6 +56,9 @@ def main(**options: Any) -> None:
     _log_to_stderr()
     _keep_freed_memory()
     data = settings.data.resolve()
+    for address in filter(None, (settings.listen, settings.metrics)):
+        if not _is_free(address):
+            _refuse(_TAKEN.format(address))
     try:
         make_folder(data)
         lock = _lock(data)
@@ -62,7 +68,7 @@ def main(**options: Any) -> None:
         try:
             asyncio.run(_run(settings, data))
         except PortTakenError as error:
-            _refuse(f"{error} cannot be listened on: something else does, or it is not this machine's")
+            _refuse(_TAKEN.format(error))
 
 
 def _keep_freed_memory() -> None:
@@ -80,6 +86,24 @@ def _keep_freed_memory() -> None:
 async def _run(settings: Settings, data: Path) -> None:
     wiring = await asyncio.to_thread(build, settings, data)
     await serve(wiring, lambda address: print(f"Frostline listens on {address}, data in {settings.data}", flush=True))
+
+
+def _is_free(listen: str) -> bool:
+    """Says whether HOST:PORT can be listened on. gRPC finds out too, but late, and with a line of its own."""
+    host, _, port = listen.rpartition(":")
+    errors: list[int | None] = []
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    for family, kind, protocol, _, address in found:
+        try:
+            with socket.socket(family, kind, protocol) as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(address)
+        except OSError as error:  # a machine without IPv6 has one address less for localhost
+            errors.append(error.errno)
+    return errno.EADDRINUSE not in errors and len(errors) < len(found)
 
 
 def _lock(data: Path) -> int:

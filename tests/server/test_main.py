@@ -62,9 +62,12 @@ def test_a_second_server_on_the_same_data_is_refused(bare_server: Any) -> None:
     assert "another server uses" in ended.stderr
 
 
-def test_a_port_that_is_taken_is_refused(bare_server: Any, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_refused_in_one_line_and_nothing_is_made(bare_server: Any, tmp_path: Path) -> None:
     with pytest.raises(StartError, match=f"{bare_server.address} cannot be listened on"):
         serve(tmp_path, listen=bare_server.address, workers=False).__enter__()
+    ended = run("--data", str(tmp_path / "data"), "--listen", bare_server.address)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert not (tmp_path / "data").exists()
 
 
 def test_it_listens_beyond_this_machine_only_when_told_to(tmp_path: Path) -> None:

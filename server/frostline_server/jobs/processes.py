@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from frostline_server.jobs.channel import ChildChannel, Frame, ServerChannel
+from frostline_server.jobs.output import pass_on
 from frostline_zoo.errors import UnavailableError
 
 LONGEST_PAUSE_SECONDS = 30.0
@@ -26,10 +27,7 @@ STEADY_SECONDS = 20.0
 ENDING_SECONDS = 2.0
 _PR_SET_PDEATHSIG = 1
 
-ENVIRONMENT = {
-    "KERAS_BACKEND": "tensorflow",
-    "TF_CPP_MIN_LOG_LEVEL": "2",  # TensorFlow greets on standard error otherwise
-}
+ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 log = structlog.get_logger()
 
@@ -139,10 +137,13 @@ class Child:
                 *options,
                 pass_fds=[end],
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=sys.__stderr__,  # standard output belongs to the server
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
                 env={**os.environ, **ENVIRONMENT},
             )
         self._process = process
+        assert process.stdout is not None
+        said = asyncio.create_task(pass_on(process.stdout))
         self._channel = channel = ServerChannel(*await asyncio.open_connection(sock=ours))
         try:
             while (frame := await channel.receive()) is not None:
@@ -159,6 +160,7 @@ class Child:
                 self.ready.clear()
             channel.close()
         status = await _end_of(process)
+        await asyncio.wait([said], timeout=ENDING_SECONDS)
         if not self._stopping:
             log.warning("a worker died", owner=self.owner, status=status)
         await self._died(self.owner, not self._stopping)
