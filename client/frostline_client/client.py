@@ -132,7 +132,8 @@ class Client:
         The version's preprocessing applies. `progress` is told how many rows are done, and of how many.
 
         Raises:
-            InvalidError: `x` does not fit the network's input, or holds NaN; the network has several inputs.
+            InvalidError: `x` does not fit the network's input, or holds NaN; the network has several inputs, or
+                several outputs and `layer` names none of them.
             NotFoundError: the zoo holds no such version, or the version no such layer.
         """
         reference = model.name if isinstance(model, Version) else model

@@ -30,11 +30,12 @@ class Predictions:
         """Returns the outputs (rows, ...) for `x` (rows, ...), in order. The version's preprocessing applies.
 
         Args:
-            layer: the layer whose output is wanted; None: the network's output.
+            layer: the layer whose output is wanted; None: the network's only output.
             progress: told how many rows are done, and of how many.
 
         Raises:
-            InvalidError: `x` does not fit the network's input, or holds NaN; the network has several inputs.
+            InvalidError: `x` does not fit the network's input, or holds NaN; the network has several inputs, or
+                several outputs and `layer` names none of them.
             NotFoundError: the zoo holds no such version, or the version no such layer.
         """
         rows = _little_endian(np.asanyarray(x))

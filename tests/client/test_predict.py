@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,6 +57,22 @@ def test_rows_that_do_not_fit_are_refused(zoo: Client, trained: Any, x: Any, mes
         zoo.predict("signs", x)
 
 
-def test_an_unknown_layer_is_named(zoo: Client, trained: Any, rows: Any) -> None:
-    with pytest.raises(NotFoundError, match="h9"):
+def test_an_unknown_layer_is_named_with_those_near_it(zoo: Client, trained: Any, rows: Any) -> None:
+    with pytest.raises(NotFoundError, match=r"no layer 'h9': did you mean h[12], h[12]\?"):
         zoo.predict("signs", rows, layer="h9")
+
+
+def test_of_several_outputs_one_has_to_be_named(zoo: Client, trained: Any, rows: Any, tmp_path: Path) -> None:
+    zoo.models.export("signs", tmp_path / "one.keras")
+    with zipfile.ZipFile(tmp_path / "one.keras") as one, zipfile.ZipFile(tmp_path / "two.keras", "w") as two:
+        for name in one.namelist():
+            content = one.read(name)
+            if name == "config.json":
+                network = json.loads(content)
+                network["config"]["output_layers"] = [["h2", 0, 0], ["dense", 0, 0]]
+                content = json.dumps(network).encode()
+            two.writestr(name, content)
+    zoo.models.import_file(tmp_path / "two.keras", "two-outputs")
+    with pytest.raises(InvalidError, match=r"several outputs, of the layers h2, dense: .* --layer NAME"):
+        zoo.predict("two-outputs", rows)
+    np.testing.assert_array_equal(zoo.predict("two-outputs", rows, layer="dense"), zoo.predict("signs", rows))

@@ -52,7 +52,7 @@ class PredictionServiceServicer(object):
 
         Errors:
         INVALID_ARGUMENT  a name is malformed, the rows do not fit the network's input, or hold NaN; the network has
-        several inputs.
+        several inputs, or several outputs and `layer` is empty.
         NOT_FOUND         the zoo holds no such version, or the version no such layer.
         DATA_LOSS         a stored layer has changed on disk.
         UNAVAILABLE       the worker process is starting again, or the server stops: try again.

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -17,7 +16,8 @@ from frostline_zoo.blobs.store import BlobStore
 from frostline_zoo.errors import InvalidError, NotFoundError
 from frostline_zoo.examples.dataset import as_inputs
 from frostline_zoo.examples.spec import ExampleSpec
-from frostline_zoo.manifest import Manifest, TensorRef
+from frostline_zoo.graph import known_layer, subgraph
+from frostline_zoo.manifest import Manifest
 from frostline_zoo.networks.build import build
 from frostline_zoo.preprocessing import Preprocessing
 
@@ -65,19 +65,29 @@ class Predictor:
         return ready
 
     def _build(self, version: str, layer: str) -> _Ready:
-        manifest = Manifest.decode(self._blobs.get(version))
-        if len(manifest.inputs) != 1:
-            names = ", ".join(entry.name for entry in manifest.inputs)
+        part = _part(Manifest.decode(self._blobs.get(version)), layer)
+        if len(part.inputs) != 1:
+            names = ", ".join(entry.name for entry in part.inputs)
             raise InvalidError(f"the network has several inputs ({names}): predict takes networks with one")
-        if layer and manifest.layer(layer) is None:
-            raise NotFoundError(f"the network has no layer {layer[:80]!r}: see what it has with models layers")
-        network = build(manifest, self._blobs.get)
-        output = network.tensors[TensorRef(layer) if layer else manifest.outputs[0]]
-        model = keras.Model(network.model.inputs, output)
-        entry = manifest.inputs[0]
-        return _Ready(
-            manifest.preprocessing, entry.shape, entry.dtype, forward_batch_size(model), compiled_forward(model)
+        model, entry = build(part, self._blobs.get).model, part.inputs[0]
+        return _Ready(part.preprocessing, entry.shape, entry.dtype, forward_batch_size(model), compiled_forward(model))
+
+
+def _part(network: Manifest, layer: str) -> Manifest:
+    """Returns what makes the output of `layer`; without one the network, which must have a single output."""
+    if not layer:
+        if len(network.outputs) == 1:
+            return network
+        names = ", ".join(dict.fromkeys(ref.layer for ref in network.outputs))
+        raise InvalidError(
+            f"the network has several outputs, of the layers {names}: say which one you want with --layer NAME",
+            reason="SEVERAL_OUTPUTS",
         )
+    try:
+        known_layer(network, layer)
+    except InvalidError as unknown:
+        raise NotFoundError(unknown.message, reason=unknown.reason) from unknown
+    return subgraph(network, layer)
 
 
 def _rows(data: bytes, dtype: str, row_shape: list[int]) -> Array:

@@ -109,10 +109,11 @@ class Workbench:
     async def predict(self, version: str, layer: str, rows: Rows) -> Rows:
         """Returns what a layer of the network of manifest `version` (a digest) puts out for `rows`.
 
-        `layer` is empty for the network's first output.
+        `layer` is empty for the network's only output.
 
         Raises:
-            InvalidError: the rows do not fit the network's input, or hold NaN; the network has several inputs.
+            InvalidError: the rows do not fit the network's input, or hold NaN; the network has several inputs, or
+                several outputs and `layer` names none.
             NotFoundError: there is no such layer.
             CorruptError: a stored layer has changed.
             UnavailableError: the workbench died, or the server is stopping.
