@@ -199,7 +199,7 @@ class Datasets:
         Raises:
             NotFoundError: the zoo holds no such dataset or version.
         """
-        name = names.dataset_name(reference if isinstance(reference, str) else reference.name)
+        name = names.dataset_version_name(reference if isinstance(reference, str) else reference.name)
         return Dataset.of(self._stub.GetDatasetVersion(pb.GetDatasetVersionRequest(name=name)))
 
     def delete(self, name: str) -> None:
@@ -222,8 +222,7 @@ class Datasets:
         on_error: OnError,
         progress: Progress | None,
     ) -> PushedDataset:
-        if others and on_error == "refuse":
-            raise _refusal(others, len(source) + len(others))
+        dataset = names.dataset_name(name)
         push = Push(self._stub, source, progress)
         push.run()
         refused = others | {source.name(place): push.refused[place] for place in sorted(push.refused)}
@@ -232,7 +231,7 @@ class Datasets:
             raise _refusal(refused, len(source) + len(others))
         listed = encode_list(push.digests[kept], None if labels is None else labels[kept])
         request = pb.CreateDatasetVersionRequest(
-            dataset=names.dataset_name(name),
+            dataset=dataset,
             list_digest=self._blobs.upload(listed),
             spec=source.spec,
             class_names=class_names,

@@ -25,6 +25,8 @@ import grpc
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
 
+from frostline_client.wording import worded
+
 
 class FrostlineError(Exception):
     """What was refused or failed, in one line.
@@ -131,7 +133,7 @@ _UNREACHABLE = ("failed to connect", "connection refused", "dns", "name resoluti
 
 def error_of(failure: grpc.RpcError, address: str) -> FrostlineError:
     """Returns what `failure`, of a call to the server at `address`, is raised as."""
-    code, details = failure.code(), failure.details() or ""  # type: ignore[attr-defined]
+    code, details = failure.code(), worded(failure.details() or "")  # type: ignore[attr-defined]
     info = _error_info(failure)
     if info is not None:
         return ERROR_OF[code](details, reason=info.reason, metadata=dict(info.metadata))

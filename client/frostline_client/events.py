@@ -9,6 +9,7 @@ from frostline.v1 import job_service_pb2 as pb
 from frostline_client.names import short_name
 from frostline_client.plans import StagePlan
 from frostline_client.records import time_of
+from frostline_client.wording import worded
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def event_of(message: pb.JobEvent) -> Event:
     match message.WhichOneof("event"):
         case "state_change":
             change = message.state_change
-            return StateChanged(*at, state_of(change.state), change.error, short_name(change.model))
+            return StateChanged(*at, state_of(change.state), worded(change.error), short_name(change.model))
         case "stage_start":
             start = message.stage_start
             return StageStarted(
@@ -94,7 +95,7 @@ def event_of(message: pb.JobEvent) -> Event:
             epoch = message.epoch_end
             return EpochEnded(*at, epoch.stage, epoch.epoch, dict(sorted(epoch.metrics.items())), epoch.seconds)
         case "note":
-            return Noted(*at, message.note)
+            return Noted(*at, worded(message.note))
     return Event(*at)
 
 
