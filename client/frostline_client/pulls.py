@@ -36,7 +36,8 @@ class Pulled:
 
 def pull(blobs: Blobs, version: Version, folder: Path, progress: Progress | None) -> Pulled:
     """Makes `folder` hold `version`. What is there is verified first; the manifest is written last."""
-    (folder / "layers").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "layers").mkdir(exist_ok=True)
     manifest = blobs.read(version.digest)
     wanted = {layer.blob: _path(folder, layer.blob) for layer in layers_of(manifest) if layer.blob}
     present = {path for digest, path in wanted.items() if _holds(path, digest)}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -59,13 +61,18 @@ class ReceivedFile:
     """A file that appears under its name whole or not at all.
 
     Pieces are hashed and written in a thread of its own, so that the wire need not wait for either. Leaving the `with`
-    block without `keep` leaves nothing behind.
+    block without `keep` leaves nothing behind. An OSError names `path`, not the file that is written on the way.
     """
 
     def __init__(self, path: Path) -> None:
+        """Raises OSError where no file of that name can be written, before anything is fetched for it."""
         self._path = path
+        if path.exists() and not path.is_file():
+            number = errno.EISDIR if path.is_dir() else errno.EINVAL
+            raise OSError(number, os.strerror(number), str(path))
         self._staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        self._file = self._staged.open("wb", buffering=0)
+        with _naming(path):
+            self._file = self._staged.open("wb", buffering=0)
         self._hash = hashlib.sha256()
         self._written = self._flushed = 0
         self._writer = ThreadPoolExecutor(1, "frostline-receive")
@@ -89,13 +96,14 @@ class ReceivedFile:
         """Gives the file its name, durably: synced, renamed, and its folder synced."""
         while self._pending:
             self._pending.popleft().result()
-        os.fsync(self._file.fileno())
-        os.replace(self._staged, self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with _naming(self._path):
+            os.fsync(self._file.fileno())
+            os.replace(self._staged, self._path)
+            folder = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     def __enter__(self) -> Self:
         return self
@@ -108,14 +116,24 @@ class ReceivedFile:
     def _take(self, piece: bytes) -> None:
         self._hash.update(piece)
         view = memoryview(piece)
-        while view:
-            view = view[self._file.write(view) :]
+        with _naming(self._path):
+            while view:
+                view = view[self._file.write(view) :]
         self._written += len(piece)
         if self._written - self._flushed >= FLUSH_BYTES:
             if hasattr(os, "posix_fadvise"):  # the kernel starts to write, so that `keep` need not wait for all of it
                 advice = os.POSIX_FADV_DONTNEED
                 os.posix_fadvise(self._file.fileno(), self._flushed, self._written - self._flushed, advice)
             self._flushed = self._written
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Has OSErrors name `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def digest_of(content: bytes | memoryview) -> str:

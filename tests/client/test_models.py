@@ -110,6 +110,19 @@ def test_a_file_that_is_no_network_is_refused(zoo: Client, tmp_path: Path) -> No
         zoo.models.import_file(tmp_path / "nothing.keras", "no")
 
 
+def test_what_cannot_be_written_is_named_as_it_was_given(zoo: Client, trained: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.keras").mkdir()
+    (tmp_path / "kept" / "manifest.json").mkdir(parents=True)
+    for path, write in {
+        tmp_path / "a.keras": lambda path: zoo.models.export("signs", path),
+        tmp_path / "none" / "a.keras": lambda path: zoo.models.export("signs", path),
+        tmp_path / "kept" / "manifest.json": lambda path: zoo.models.pull("signs", path.parent),
+    }.items():
+        with pytest.raises(OSError, match="irectory") as refused:
+            write(path)
+        assert refused.value.filename == str(path)
+
+
 def test_an_export_in_an_unknown_format_leaves_no_file(zoo: Client, trained: Any, tmp_path: Path) -> None:
     with pytest.raises(InvalidError, match="use keras"):
         zoo.models.export("signs", tmp_path / "signs.bin", format="pickle")

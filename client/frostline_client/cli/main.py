@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -72,8 +73,9 @@ def main() -> None:
 def _line(error: Exception) -> str:
     if isinstance(error, FrostlineError):
         return error.message
-    if isinstance(error, FileNotFoundError):
-        return f"no file {error.filename}: check the path"
+    if isinstance(error, FileNotFoundError) and error.filename:
+        folder = Path(error.filename).parent
+        return f"no {f'file {error.filename}' if folder.is_dir() else f'folder {folder}'}: check the path"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'this machine'}: {error.strerror.lower()}"
     return f"unexpected {type(error).__name__}: run it again with FROSTLINE_TRACEBACK=1 and report what it prints"

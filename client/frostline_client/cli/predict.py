@@ -12,6 +12,7 @@ import numpy.typing as npt
 from frostline_client.cli.progress import counting
 from frostline_client.cli.session import Session, command
 from frostline_client.errors import InvalidError
+from frostline_client.streams import ReceivedFile
 
 
 @command(
@@ -23,17 +24,18 @@ from frostline_client.errors import InvalidError
 @click.argument("model")
 @click.option("--input", "input_", type=Path, required=True, metavar="X.npy", help="The rows.")
 @click.option("--output", type=Path, required=True, metavar="Y.npy", help="The file to write.")
-@click.option("--layer", metavar="NAME", help="The layer whose output is wanted. Default: the network's output.")
+@click.option("--layer", metavar="NAME", help="The layer whose output is wanted. Default: the network's only output.")
 def predict(session: Session, model: str, input_: Path, output: Path, layer: str | None) -> None:
     """Run a model on the rows of a .npy file.
 
     The rows are given as the model's examples are: its preprocessing applies.
     """
     rows = _read_rows(input_)
-    with session.client() as zoo, counting(f"predict {model}", "rows") as progress:
-        outputs = zoo.predict(model, rows, layer=layer, progress=progress)
-    with output.open("wb") as file:
+    with ReceivedFile(output) as file:  # opened first: what cannot be written is not worth computing
+        with session.client() as zoo, counting(f"predict {model}", "rows") as progress:
+            outputs = zoo.predict(model, rows, layer=layer, progress=progress)
         np.save(file, outputs)
+        file.keep()
     shape, dtype = list(outputs.shape), str(outputs.dtype)
     session.show(
         {"model": model, "layer": layer, "output": str(output), "shape": shape, "dtype": dtype},
