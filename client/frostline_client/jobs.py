@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from frostline_client.events import Event, event_of, state_of
 from frostline_client.pages import every_page
 from frostline_client.patience import Patience
 from frostline_client.plans import StagePlan
+from frostline_client.recipes import not_finite
 from frostline_client.records import Version, time_of
+from frostline_client.wording import worded
 
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
 
@@ -111,7 +114,7 @@ class JobRecord:
             model=names.short_name(message.model),
             metrics=dict(sorted(message.metrics.items())),
             stages=tuple(Stage.of(stage) for stage in message.stages),
-            error=message.error,
+            error=worded(message.error),
             attempt=message.attempt,
             last_sequence=message.last_sequence,
             create_time=time_of(message.create_time),
@@ -183,26 +186,30 @@ class Job:
 
         Args:
             after: the sequence number of the last event seen.
-            timeout: how long to watch, in seconds.
+            timeout: how long to watch in all, in seconds.
 
         Raises:
             DeadlineError: the job has not ended in time.
             UnavailableError: the server has been away for a minute.
         """
         patience = Patience()
+        deadline = None if timeout is None else time.monotonic() + timeout
         while True:
+            remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
             request = pb.WatchJobRequest(name=names.job_name(self.name), after_sequence=after)
             try:
-                with self._stub.WatchJob(request, timeout=timeout) as messages:
+                with self._stub.WatchJob(request, timeout=remaining) as messages:
                     for message in messages:
                         patience.progressed()
                         after = message.sequence
                         yield event_of(message)
                 return
             except UnavailableError as error:
-                patience.wait(error)
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise self._not_ended(timeout) from None
+                patience.wait(error, until=deadline)
             except DeadlineError:
-                raise DeadlineError(f"job {self.name} has not ended within {timeout:g} seconds: it goes on") from None
+                raise self._not_ended(timeout) from None
 
     def cancel(self) -> None:
         """Asks the job to stop. It makes no model; `resume` takes it up again.
@@ -219,6 +226,9 @@ class Job:
             FailedPreconditionError: it has not failed and was not cancelled.
         """
         self._record = JobRecord.of(self._stub.ResumeJob(pb.ResumeJobRequest(name=names.job_name(self.name))))
+
+    def _not_ended(self, timeout: float | None) -> DeadlineError:
+        return DeadlineError(f"job {self.name} has not ended within {timeout:g} seconds: it goes on")
 
     def __repr__(self) -> str:
         return f"Job({self.name!r})"
@@ -272,8 +282,9 @@ class Jobs:
 
 def _as_text(recipe: Mapping[str, Any]) -> str:
     try:
-        return json.dumps(recipe, allow_nan=False)
+        wrong, text = not_finite(recipe), json.dumps(recipe)
     except (TypeError, ValueError, RecursionError):
-        raise InvalidError(
-            "the recipe holds what JSON cannot: write texts, finite numbers, lists and objects"
-        ) from None
+        raise InvalidError("the recipe holds what JSON cannot: write texts, numbers, lists and objects") from None
+    if wrong:
+        raise InvalidError(f"recipe: {wrong}: write a finite number", reason="BAD_RECIPE")
+    return text

@@ -29,8 +29,8 @@ class Patience:
         self._failing_since = None
         self._wait_seconds = FIRST_WAIT_SECONDS
 
-    def wait(self, error: UnavailableError) -> None:
-        """Sleeps before the next attempt.
+    def wait(self, error: UnavailableError, *, until: float | None = None) -> None:
+        """Sleeps before the next attempt, no longer than `until` on the monotonic clock.
 
         Raises:
             UnavailableError: `error`, when there is no point in waiting longer.
@@ -40,5 +40,5 @@ class Patience:
         self._has_answered = self._has_answered or not isinstance(error, NoServerError)
         if not self._has_answered or now - self._failing_since > self._seconds:
             raise error
-        time.sleep(self._wait_seconds)
+        time.sleep(self._wait_seconds if until is None else max(0.0, min(self._wait_seconds, until - now)))
         self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)

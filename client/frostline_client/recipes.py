@@ -6,6 +6,7 @@ only read, and built from the arguments of `Client.train`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -83,6 +84,18 @@ def build_recipe(
     return {key: value for key, value in recipe.items() if value is not None and value != []}
 
 
+def not_finite(value: Any, place: str = "") -> str:
+    """Returns `KEY is inf` for the first number in a recipe that is infinite or NaN; empty where there is none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{place} is {value}"
+    parts: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, Mapping):
+        parts = ((f"{place}.{key}" if place else str(key), part) for key, part in value.items())
+    elif isinstance(value, list | tuple):
+        parts = ((f"{place}[{index}]", part) for index, part in enumerate(value))
+    return next(filter(None, (not_finite(part, below) for below, part in parts)), "")
+
+
 def _stage(stage: Mapping[str, Any]) -> dict[str, Any]:
     freeze = stage.get("freeze")
     if isinstance(freeze, str) and freeze != "none":
@@ -118,7 +131,10 @@ _PATTERNS = {
     "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     "bool": (r"true|True|TRUE|false|False|FALSE", ["t", "T", "f", "F"]),
     "int": (r"[-+]?(?:0|[1-9][0-9]*)", list("-+0123456789")),
-    "float": (r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    "float": (
+        r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
     "merge": (r"<<", ["<"]),
 }
 for _kind, (_pattern, _first) in _PATTERNS.items():

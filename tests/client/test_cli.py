@@ -179,6 +179,28 @@ def test_a_prediction_is_written_as_npy(frostline: Frostline, rows: Any) -> None
     assert result.stdout == "h.npy: float32 48, 6\n"
 
 
+def test_features_that_were_not_kept_are_shown_so(frostline: Frostline) -> None:
+    made = document(frostline("jobs", "submit", write_recipe(name="uncached", cache=False), "--watch", "--json"))
+    shown = frostline("jobs", "show", made["name"]).stdout
+    assert shown.splitlines()[-1].split()[5:7] == ["not", "stored"]
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("models show signs@9", "no signs@9: see the versions of model signs"),
+        ("models show signs:prod", "no signs:prod: see the tags of model signs"),
+        ("models delete nothing", "no model nothing: see the models there are"),
+        ("models tag signs latest", "signs:latest is kept by the server: use another tag"),
+        ("datasets show signs@9", "no signs@9: its newest version is 1"),
+        ("datasets delete nothing", "no dataset nothing: see the datasets there are"),
+        ("jobs show abcdefghijkl", "no job abcdefghijkl"),
+    ],
+)
+def test_refusals_name_things_as_one_types_them(frostline: Frostline, command: str, line: str) -> None:
+    assert frostline(*command.split()).stderr == f"error: {line}\n"
+
+
 def test_the_cache_is_shown(frostline: Frostline) -> None:
     trunks = document(frostline("cache", "show", "--json"))["trunks"]
     assert any("signs@1:h2" in trunk["places"] and trunk["row_count"] == 48 for trunk in trunks)

@@ -81,7 +81,7 @@ def test_a_plan_takes_the_arguments_of_a_train_job(zoo: Client) -> None:
         ({"epoch": 3}, InvalidError, "recipe: epoch is unknown"),
         ({"base": "nowhere"}, NotFoundError, "nowhere"),
         ({"stages": [{"freeze": {"through": "h9"}}]}, InvalidError, "h9"),
-        ({"seed": float("inf")}, InvalidError, "finite numbers"),
+        ({"seed": float("inf")}, InvalidError, "finite number"),
     ],
 )
 def test_what_cannot_run_cannot_be_planned(

@@ -8,7 +8,7 @@ import pytest
 
 from frostline_client import layers, optimizers, read_recipe
 from frostline_client.errors import InvalidError
-from frostline_client.recipes import build_recipe
+from frostline_client.recipes import build_recipe, not_finite
 
 DESIGN = """
 name: mnist-5-9                        # the model that the result becomes
@@ -92,6 +92,8 @@ def test_parts_of_a_single_stage_beside_stages_are_refused() -> None:
         ("nullable", "nullable"),
         ("~", None),
         ("true", True),
+        ("-.inf", float("-inf")),
+        (".infinite", ".infinite"),
     ],
 )
 def test_values_mean_what_they_look_like(tmp_path: Path, text: str, value: object) -> None:
@@ -118,6 +120,12 @@ def test_what_is_wrong_in_a_file_is_named_by_its_place(tmp_path: Path, text: str
         read(tmp_path, text)
     assert message in refused.value.message
     assert "\n" not in refused.value.message
+
+
+def test_a_number_that_is_not_finite_is_found_by_its_key(tmp_path: Path) -> None:
+    recipe = read(tmp_path, "stages: [{epochs: 1}, {optimizer: {Adam: {learning_rate: .inf, beta_1: .nan}}}]")
+    assert not_finite(recipe) == "stages[1].optimizer.Adam.learning_rate is inf"
+    assert not_finite({"seed": 1, "head": [".inf"]}) == ""
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:

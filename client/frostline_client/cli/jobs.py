@@ -157,7 +157,8 @@ def _print_job(job: JobRecord) -> None:
 def _feature_rows(number: int, stage: Stage) -> list[tuple[object, ...]]:
     """Returns what was planned about a stage's features, and what came true."""
     use, plan = stage.features, stage.plan
-    made = (number, "came true", use.computed, use.reused, Size(use.bytes), Duration(stage.seconds_saved), "")
+    size = "not stored" if plan is not None and plan.kept == "nowhere" else Size(use.bytes)
+    made = (number, "came true", use.computed, use.reused, size, Duration(stage.seconds_saved), "")
     if plan is None:
         return [made]
     saving = Duration(plan.seconds_without - plan.seconds_with)
