@@ -33,12 +33,14 @@ def read_arrays(path: Path, split: str | None = None) -> tuple[Array, Array | No
     """
     try:
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded, None
-        with loaded:
-            return _chosen(path, loaded, split)
+        if not isinstance(loaded, np.ndarray):
+            with loaded:
+                return _chosen(path, loaded, split)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InvalidError(f"{path} is damaged, or not an .npz or .npy file of numbers", reason="BAD_FILE") from error
+    if split is not None:
+        raise InvalidError(f"{path} holds one array and no split {split!r}: push it without naming a split")
+    return loaded, None
 
 
 def _chosen(path: Path, arrays: Any, split: str | None) -> tuple[Array, Array | None]:
@@ -47,6 +49,10 @@ def _chosen(path: Path, arrays: Any, split: str | None) -> tuple[Array, Array | 
         [""] if split is None and "x" in keys else [f"_{part}" for part in ("train", "test") if split in (None, part)]
     )
     parts = [part for part in parts if f"x{part}" in keys]
+    if not parts and split is not None:
+        held = ", ".join(keys) or "nothing"
+        mend = "push it without naming a split" if "x" in keys else f"it needs x_{split} and y_{split}"
+        raise InvalidError(f"{path} holds {held} and no split {split!r}: {mend}")
     if not parts:
         raise InvalidError(f"{path} holds {', '.join(keys) or 'nothing'}: it needs x and y, or x_train and y_train")
     x, y = ([arrays[f"{key}{part}"] for part in parts if f"{key}{part}" in keys] for key in "xy")

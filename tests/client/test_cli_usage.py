@@ -102,6 +102,15 @@ def test_wrong_usage_exits_with_2(frostline: Frostline, wrong: list[str]) -> Non
         (["models", "list", "--server", "here"], "error: 'here' is not a server's address: write HOST:PORT"),
         (["predict", "a", "--input", "no.npy", "--output", "y.npy"], "error: no file no.npy: check the path"),
         (["predict", "a", "--input", "text", "--output", "y.npy"], "error: text is not a .npy file of numbers"),
+        (["predict", "a", "--input", "x.npy", "--output", "no/y.npy"], "error: no folder no: check the path"),
+        (["predict", "a", "--input", "x.npy", "--output", "folder.keras"], "error: folder.keras: is a directory"),
+        (["models", "export", "a", "no/a.keras"], "error: no folder no: check the path"),
+        (["models", "export", "a", "folder.keras"], "error: folder.keras: is a directory"),
+        (["datasets", "push", "x.npy", "--name", "Up per"], "error: 'Up per' cannot name a dataset: use 1 to 63 of"),
+        (["datasets", "push", "x.npy", "--name", "a", "--split", "test"], "error: x.npy holds one array and no split"),
+        (["models", "show", "a:"], "error: 'a:' does not name a model: write NAME, NAME:TAG or NAME@VERSION"),
+        (["jobs", "show", "abc"], "error: 'abc' is no job's id"),
+        (["jobs", "submit", "endless.yaml"], "error: recipe: head[0].Dense.units is inf: write a finite number"),
         (["jobs", "submit", "text"], "error: text: not a recipe: write keys"),
         (["plan", "no.yaml"], "error: no file no.yaml: check the path"),
         (["jobs", "submit", "."], "error: .: is a directory"),
@@ -109,6 +118,9 @@ def test_wrong_usage_exits_with_2(frostline: Frostline, wrong: list[str]) -> Non
 )
 def test_what_is_wrong_on_this_side_is_one_line(frostline: Frostline, arguments: list[str], line: str) -> None:
     Path("text").write_text("neither")
+    Path("endless.yaml").write_text("head: [{Dense: {units: .inf}}]")
+    Path("folder.keras").mkdir()
+    np.save("x.npy", np.zeros((2, 3)))
     result = frostline(*arguments, *([] if "--server" in arguments else ["--server", NOWHERE]))
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(line)
