@@ -27,7 +27,6 @@ from frostline_server.training.recipe import Recipe
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.graph import Cut, calls_in_order, cut_through
-from frostline_zoo.identity import trunk_digests
 from frostline_zoo.manifest import TensorRef
 
 # Rows in the store serve later jobs too, which is worth a little time to this one.
@@ -80,7 +79,7 @@ def plan_recipe(recipe: Recipe, zoo: ZooAccess) -> list[StagePlan]:
     prepared = prepare(recipe, zoo)
     planner = Planner(recipe, prepared, zoo, Costs())
     frozen = Frozen(prepared.network, Programs())
-    return [planner.plan(number, frozen).plan for number in range(len(recipe.stages))]
+    return [planner.plan(number, frozen, planner.is_known(number)).plan for number in range(len(recipe.stages))]
 
 
 class Planner:
@@ -93,9 +92,15 @@ class Planner:
         self._memory_bytes = zoo.feature_memory_bytes
         self._costs = costs
 
-    def plan(self, number: int, frozen: Frozen) -> Planned:
-        """Returns what stage `number` does about its features, given the network as it is before the stage."""
-        return _StagePlanner(self, number, frozen).plan()
+    def plan(self, number: int, frozen: Frozen, is_known: bool = True) -> Planned:
+        """Returns what stage `number` does about its features.
+
+        Args:
+            number: which stage, counted from 0.
+            frozen: the network as it is before the stage.
+            is_known: whether it is; otherwise stages before will have changed what lies below the cut.
+        """
+        return _StagePlanner(self, number, frozen, is_known).plan()
 
     def is_known(self, number: int) -> bool:
         """Whether a stage's trunk is what it is before training: no stage before it trains a layer that it freezes."""
@@ -114,7 +119,7 @@ class Planner:
 
 
 class _StagePlanner:
-    def __init__(self, planner: Planner, number: int, frozen: Frozen) -> None:
+    def __init__(self, planner: Planner, number: int, frozen: Frozen, is_known: bool) -> None:
         prepared, recipe = planner._prepared, planner._recipe
         self._recipe = recipe
         self._stage = recipe.stages[number]
@@ -125,9 +130,7 @@ class _StagePlanner:
         self._store: FeatureStore = planner._store
         self._memory_bytes = planner._memory_bytes
         self._costs = planner._costs
-        self._is_known = planner.is_known(number) or trunk_digests(frozen.manifest) != trunk_digests(
-            prepared.network.manifest
-        )
+        self._is_known = is_known
         self._is_image = prepared.train.examples.spec.is_image
 
     def plan(self) -> Planned:
