@@ -376,10 +376,10 @@ def fits_memory(size_bytes: int, memory_bytes: int | None) -> bool:
 
 
 def _bytes(size: float) -> str:
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if size < 1024 or unit == "GiB":
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1024
+        size /= 1000
     raise AssertionError
 
 
