@@ -13,53 +13,27 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from typing import Any, Protocol
 
-import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from frostline_server.features.cut_tensor import CutTensor
 from frostline_server.features.rows import TrunkRows
 from frostline_server.features.segment import feature_keys
 from frostline_server.features.store import FeatureStore
-from frostline_zoo.errors import CorruptError, ExhaustedError, InvalidError
+from frostline_zoo.errors import CorruptError, ExhaustedError
 
 Array = npt.NDArray[Any]
 
 _FLUSH_BYTES = 64 << 20
 _FLUSH_SECONDS = 5.0
 _CHUNK_BYTES = 32 << 20
-_CHUNK_ROWS = 2048
+_CHUNK_BATCHES = 4
 _IN_FLIGHT = 2
-
-
-@dataclass(frozen=True)
-class CutTensor:
-    """One tensor of a cut's frontier, and how its rows are kept.
-
-    Attributes:
-        layer: the layer that makes it, for messages.
-        digest: its trunk digest; None where rows are never kept: the examples themselves, as pushed.
-        shape: of one row.
-        dtype: what the trunk puts out.
-        kept_dtype: what rows are rounded to, kept as and trained on.
-        varies: whether it differs from view to view; otherwise all views share the rows of view 0.
-    """
-
-    layer: str
-    digest: str | None
-    shape: tuple[int, ...]
-    dtype: str
-    kept_dtype: str
-    varies: bool = False
-
-    @property
-    def row_bytes(self) -> int:
-        """The size of one kept row."""
-        return np.dtype(self.kept_dtype).itemsize * int(np.prod(self.shape, dtype=int))
+_UNWRITABLE = "the disk does not take them; the job goes on"
 
 
 class Trunk(Protocol):
@@ -139,9 +113,12 @@ class Features:
         self._changing = threading.Lock()
         self._unsaved: list[tuple[Array, int, list[Array]]] = []
         self._unsaved_bytes, self._saved_at = 0, time.monotonic()
-        for rows in self._rows:
-            if rows is not None and store is not None:
-                self._holds.enter_context(store.reading(rows.trunk, rows.dtype))
+        try:
+            for rows in self._rows:
+                if rows is not None and store is not None:
+                    self._holds.enter_context(store.reading(rows.trunk, rows.dtype))
+        except OSError:
+            self._stop_storing(_UNWRITABLE)
 
     def __len__(self) -> int:
         return len(self.examples.digests)
@@ -163,13 +140,7 @@ class Features:
 
     def missing(self, view: int = 0) -> npt.NDArray[np.int64]:
         """Returns the places of the examples whose rows of a view are not in the store, ascending."""
-        if not self._is_kept:
-            return np.arange(len(self))
-        there = np.ones(len(self), bool)
-        for tensor, rows in zip(self.tensors, self._rows, strict=True):
-            if rows is not None:
-                there &= rows.has(self._keys(tensor, slice(None), view))
-        return np.flatnonzero(~there)
+        return np.flatnonzero(self._is_missing(slice(None), view))
 
     def fill(self, views: Sequence[int], *, into_memory: bool) -> None:
         """Computes what is missing, and keeps it: in the store, and with `into_memory` in memory too.
@@ -183,7 +154,8 @@ class Features:
             if self._lacks(views):
                 for rows, store in self._kept_in_chain():
                     wait = store.filling(rows.trunk, rows.dtype, lambda: self._listener.filled(0, 0))
-                    locks.enter_context(wait)
+                    with suppress(OSError):  # a disk that takes no lock takes no rows either
+                        locks.enter_context(wait)
                 for rows, _ in self._kept_in_chain():
                     rows.refresh()
             try:
@@ -207,7 +179,7 @@ class Features:
             exact: in the trunk's own dtype, unrounded, which rounded rows in memory or in the store cannot give.
         """
         if exact and self.is_rounded:
-            return self._compute(places, view)[1]
+            return self._compute(places, view, keep=self._is_missing(places, view))[1]
         view = view if self.varies else 0
         if view in self._memory:
             return [array[places] for array in self._memory[view]]
@@ -243,11 +215,9 @@ class Features:
                         keys = np.concatenate([self._keys(tensor, places, view) for places, view, _ in waiting])
                         self._store.append(rows, keys, np.concatenate([arrays[number] for _, _, arrays in waiting]))
             except ExhaustedError as full:
-                self._store = None
-                self._listener.note(f"features are not stored any more: {full.message}")
+                self._stop_storing(full.message)
             except (OSError, CorruptError):
-                self._store = None
-                self._listener.note("features are not stored any more: the disk does not take them; the job goes on")
+                self._stop_storing(_UNWRITABLE)
 
     def forget(self) -> None:
         """Lets go of the rows in memory."""
@@ -257,6 +227,10 @@ class Features:
         """Lets go of memory and of the store, whose rows may be evicted from now on."""
         self.forget()
         self._holds.close()
+
+    def _stop_storing(self, reason: str) -> None:
+        self._store = None
+        self._listener.note(f"features are not stored any more: {reason}")
 
     def _lacks(self, views: Sequence[int]) -> bool:
         """Returns whether rows that are kept are missing, here or below."""
@@ -281,7 +255,7 @@ class Features:
         """How many rows are worked on at once: whole batches of the trunk, within a bound of bytes."""
         batch = self._trunk.batch_size if self._trunk is not None else 256
         widest = max(self.row_bytes, self.below.row_bytes if self.below else 0, 1)
-        return batch * max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // widest) // batch)
+        return batch * max(1, min(_CHUNK_BATCHES, _CHUNK_BYTES // widest // batch))
 
     @cached_property
     def _trunk(self) -> Trunk | None:
@@ -289,6 +263,13 @@ class Features:
 
     def _keys(self, tensor: CutTensor, places: Any, view: int) -> Array:
         return feature_keys(self.examples.digests[places], view if tensor.varies else 0)
+
+    def _is_missing(self, places: Any, view: int) -> npt.NDArray[np.bool_]:
+        there = np.full(len(self.examples.digests[places]), self._is_kept)
+        for tensor, rows in zip(self.tensors, self._rows, strict=True):
+            if rows is not None:
+                there &= rows.has(self._keys(tensor, places, view))
+        return ~there
 
     def _fill_view(self, view: int, into_memory: bool) -> None:
         missing = self.missing(view)
@@ -303,12 +284,13 @@ class Features:
 
     def _hold(self, view: int, there: Array, missing: Array) -> None:
         held = [np.empty((len(self), *tensor.shape), tensor.kept_dtype) for tensor in self.tensors]
+        before = self.computed
         if len(there):
             whole = self._read_stored(there, view, held) if not len(missing) else np.zeros(len(there), bool)
             for chunk in _chunks(there[~whole], self._chunk_rows):
                 for array, rows in zip(held, self.read(chunk, view), strict=True):
                     array[chunk] = rows
-            self.reused += len(there)
+            self.reused += len(there) - (self.computed - before)
             self._listener.filled(len(there), 0)
         for chunk, computed in self._in_flight(missing, lambda places: self._compute(places, view)[0]):
             for array, rows in zip(held, computed, strict=True):
@@ -346,47 +328,34 @@ class Features:
                     array[there] = self.examples.inputs(places[there])
         return there
 
-    def _compute(self, places: Array, view: int) -> tuple[list[Array], list[Array]]:
-        """Computes rows and keeps them; returns them as they are kept, and exact."""
+    def _compute(self, places: Array, view: int, keep: Array | None = None) -> tuple[list[Array], list[Array]]:
+        """Computes rows and keeps them, or those that `keep` says; returns them as they are kept, and exact."""
         below = [self.examples.inputs(places)] if self.below is None else self.below.read(places, view, exact=True)
-        exact = below if self._trunk is None else _run(self._trunk, below, self.examples.digests[places], view)
-        kept = [_rounded(tensor, rows) for tensor, rows in zip(self.tensors, exact, strict=True)]
+        exact = below if self._trunk is None else self._run(self._trunk, below, places, view)
+        kept = [tensor.rounded(rows) for tensor, rows in zip(self.tensors, exact, strict=True)]
         with self._changing:
             self.computed += len(places)
             is_due = False
             if self._store is not None and self._is_kept:
-                self._unsaved.append((places, view, kept))
-                self._unsaved_bytes += self.row_bytes * len(places)
+                chosen = slice(None) if keep is None else keep
+                self._unsaved.append((places[chosen], view, [rows[chosen] for rows in kept]))
+                self._unsaved_bytes += self.row_bytes * len(places[chosen])
                 waited = time.monotonic() - self._saved_at
                 is_due = self._unsaved_bytes >= _FLUSH_BYTES or waited >= _FLUSH_SECONDS
         if is_due:
             self.flush()
         return kept, exact
 
-
-def _run(trunk: Trunk, rows: list[Array], digests: Array, view: int) -> list[Array]:
-    """Returns what a trunk makes of any number of rows; the last batch is filled up with its last row."""
-    parts: list[list[Array]] = []
-    for places in _chunks(np.arange(len(digests)), trunk.batch_size):
-        filled_up = np.concatenate([places, np.repeat(places[-1:], trunk.batch_size - len(places))])
-        outputs = trunk.forward([array[filled_up] for array in rows], digests[filled_up], view)
-        parts.append([output[: len(places)] for output in outputs])
-    return [np.concatenate(arrays) if len(arrays) > 1 else arrays[0] for arrays in zip(*parts, strict=True)]
-
-
-def _rounded(tensor: CutTensor, rows: Array) -> Array:
-    if tensor.kept_dtype == tensor.dtype:
-        return rows
-    with np.errstate(over="ignore"):
-        rounded = rows.astype(tensor.kept_dtype)
-    if np.isfinite(rows).all() and not np.isfinite(rounded).all():
-        limit = float(ml_dtypes.finfo(tensor.kept_dtype).max)  # type: ignore[no-untyped-call]
-        raise InvalidError(
-            f"layer {tensor.layer!r} puts out {float(np.abs(rows).max()):.4g}, and {tensor.kept_dtype} ends at "
-            f"{limit:.4g}: write cache.dtype bfloat16 or float32, or cut at another layer",
-            reason="DTYPE_OVERFLOW",
-        )
-    return rounded
+    def _run(self, trunk: Trunk, rows: list[Array], places: Array, view: int) -> list[Array]:
+        """Returns what a trunk makes of any number of rows; the last batch is filled up with its last row."""
+        digests = self.examples.digests[places]
+        parts: list[list[Array]] = []
+        for batch in _chunks(np.arange(len(places)), trunk.batch_size):
+            self._listener.filled(0, 0)  # which may raise to stop: a batch of a large network takes seconds
+            filled_up = np.concatenate([batch, np.repeat(batch[-1:], trunk.batch_size - len(batch))])
+            outputs = trunk.forward([array[filled_up] for array in rows], digests[filled_up], view)
+            parts.append([output[: len(batch)] for output in outputs])
+        return [np.concatenate(arrays) if len(arrays) > 1 else arrays[0] for arrays in zip(*parts, strict=True)]
 
 
 def _chunks(places: Array, size: int) -> Iterator[Array]:

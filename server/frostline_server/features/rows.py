@@ -19,7 +19,7 @@ from frostline_server.features.segment import Segment, write_segment
 from frostline_zoo.errors import CorruptError
 
 Array = npt.NDArray[Any]
-DESCRIPTION = "rows.json"
+_DESCRIPTION = "rows.json"
 SEGMENTS = "[0-9]" * 8 + "-*.safetensors"
 
 
@@ -104,8 +104,8 @@ class TrunkRows:
             OSError: the disk does not take them.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        description = self._folder / DESCRIPTION
-        if not description.exists():
+        description = self._folder / _DESCRIPTION
+        if not description.exists() or read_shape(self._folder) != self.shape:
             staged = description.with_suffix(f".{os.getpid()}.tmp")
             staged.write_text(json.dumps({"shape": list(self.shape), "dtype": self.dtype}))
             os.replace(staged, description)
@@ -140,3 +140,11 @@ class TrunkRows:
         _, latest = np.unique(hashes[::-1], return_index=True)
         latest = len(hashes) - 1 - latest
         self._index = (hashes[latest], segment_of[latest], place_of[latest])
+
+
+def read_shape(folder: Path) -> tuple[int, ...]:
+    """Returns the shape of the rows in `folder`; () where nothing says so."""
+    try:
+        return tuple(int(side) for side in json.loads((folder / _DESCRIPTION).read_bytes())["shape"])
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
+        return ()

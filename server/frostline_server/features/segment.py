@@ -23,6 +23,7 @@ from frostline_zoo.errors import CorruptError
 from frostline_zoo.tensors import encode_tensors, map_tensors
 
 KEY_WORDS = 5
+OVERHEAD_BYTES = 56  # of each row: its key, its checksum, and what fills it up to whole words
 _MAX_HEADER_BYTES = 4096
 
 
@@ -111,7 +112,7 @@ def segment_row_count(path: Path) -> int:
         try:
             header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), _MAX_HEADER_BYTES)))
             return int(header["keys"]["shape"][0])
-        except (ValueError, KeyError, TypeError, IndexError):
+        except (ValueError, KeyError, TypeError, IndexError, ArithmeticError, RecursionError):
             return 0
 
 

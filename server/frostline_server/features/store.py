@@ -11,7 +11,6 @@ for each byte that they take, those of long ago before those of today, and never
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -23,12 +22,14 @@ from pathlib import Path
 import numpy as np
 
 from frostline_server.features import locks
-from frostline_server.features.rows import DESCRIPTION, SEGMENTS, TrunkRows
-from frostline_server.features.segment import segment_row_count
+from frostline_server.features.rows import SEGMENTS, TrunkRows, read_shape
+from frostline_server.features.segment import OVERHEAD_BYTES, segment_row_count
 from frostline_server.features.uses import Use, note_use, read_use
 from frostline_zoo.errors import ExhaustedError
 
 _DAY_SECONDS = 86400.0
+_HEADER_BYTES = 1024
+_UNFINISHED_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class TrunkInfo:
         dtype: what its rows are kept as.
         row_count: how many rows, one view of one example each.
         size_bytes: on disk.
-        shape: of one row.
+        shape: of one row; () where that is not known.
         hits, misses: rows that jobs found here, and rows that they had to compute.
         last_used: when a job last read or wrote rows.
         seconds_per_row: what computing one row took; 0 where that is not known.
@@ -58,9 +59,9 @@ class TrunkInfo:
 
     def value(self) -> float:
         """Returns what keeping a byte is worth: seconds to compute it again, less the longer nobody used it."""
-        row_bytes = np.dtype(self.dtype).itemsize * max(1, int(np.prod(self.shape, dtype=int)))
+        row_bytes = self.size_bytes / max(1, self.row_count)
         idle_days = max(0.0, (datetime.now(UTC) - self.last_used).total_seconds() / _DAY_SECONDS)
-        return self.seconds_per_row / row_bytes / (1 + idle_days)
+        return self.seconds_per_row / max(1.0, row_bytes) / (1 + idle_days)
 
 
 @dataclass(frozen=True)
@@ -103,30 +104,14 @@ class FeatureStore:
             ExhaustedError: the budget is too small for them beside what running jobs read.
             OSError: the disk does not take them.
         """
-        self.make_room(len(keys) * (rows.row_bytes + 48) + 4096)
-        rows.append(keys, values)
-
-    def make_room(self, size_bytes: int) -> None:
-        """Evicts until `size_bytes` more fit into the budget.
-
-        Raises:
-            ExhaustedError: they cannot.
-        """
+        size_bytes = len(keys) * (rows.row_bytes + OVERHEAD_BYTES) + _HEADER_BYTES
         if self.budget_bytes is None:
+            rows.append(keys, values)
             return
-        excess = self.size_bytes() + size_bytes - self.budget_bytes
-        if excess <= 0:
-            return
-        for trunk in sorted(self.trunks(), key=TrunkInfo.value):
-            with locks.alone(self._lock(trunk.digest, trunk.dtype, "reading")) as free:
-                for path in sorted(self._folder(trunk.digest, trunk.dtype).glob(SEGMENTS)) if free else ():
-                    excess -= path.stat().st_size
-                    path.unlink(missing_ok=True)
-                    if excess <= 0:
-                        return
-        raise ExhaustedError(
-            f"the budget of {self.budget_bytes} bytes for features is used up by running jobs", reason="FEATURE_BUDGET"
-        )
+        with locks.awaited(self.root / "locks" / "budget", lambda: None):  # what is free is given away once
+            self._remove_unfinished()
+            self._make_room(size_bytes, self.budget_bytes)
+            rows.append(keys, values)
 
     def size_bytes(self) -> int:
         """Returns what all segments take on disk, in bytes."""
@@ -166,27 +151,45 @@ class FeatureStore:
                         folder.parent.rmdir()
         return Pruned(row_count, size_bytes, in_use)
 
+    def _make_room(self, size_bytes: int, budget_bytes: int) -> None:
+        """Evicts until `size_bytes` more fit into the budget; raises ExhaustedError where they cannot."""
+        excess = self.size_bytes() + size_bytes - budget_bytes
+        if excess <= 0:
+            return
+        for trunk in sorted(self.trunks(), key=lambda info: (info.value(), info.last_used)):
+            with locks.alone(self._lock(trunk.digest, trunk.dtype, "reading")) as free:
+                for path in sorted(self._folder(trunk.digest, trunk.dtype).glob(SEGMENTS)) if free else ():
+                    with suppress(FileNotFoundError):
+                        excess -= path.stat().st_size
+                        path.unlink()
+                    if excess <= 0:
+                        return
+        raise ExhaustedError(
+            f"the budget of {budget_bytes} bytes for features is used up by running jobs", reason="FEATURE_BUDGET"
+        )
+
+    def _remove_unfinished(self) -> None:
+        """Removes what processes that died in mid-write have left."""
+        for path in self.root.glob("*/*/*.tmp"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _UNFINISHED_SECONDS:
+                    path.unlink()
+
     def _describe_all(self) -> Iterator[TrunkInfo]:
-        for description in self.root.glob(f"*/*/{DESCRIPTION}"):
-            folder = description.parent
-            try:
-                described = json.loads(description.read_bytes())
-                shape, dtype = tuple(int(side) for side in described["shape"]), str(np.dtype(described["dtype"]))
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
+        for folder in self.root.glob("[0-9a-f]" * 64 + "/*/"):
             row_count, size_bytes, newest = 0, 0, 0.0
             for path in folder.glob(SEGMENTS):
                 with suppress(OSError):
-                    row_count += segment_row_count(path)
                     status = path.stat()
                     size_bytes, newest = size_bytes + status.st_size, max(newest, status.st_mtime)
+                    row_count += segment_row_count(path)
             use = read_use(folder)
             yield TrunkInfo(
                 f"sha256:{folder.parent.name}",
-                dtype,
+                folder.name,
                 row_count,
                 size_bytes,
-                shape,
+                read_shape(folder),
                 use.hits,
                 use.misses,
                 use.last_used or datetime.fromtimestamp(newest or time.time(), UTC),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,14 +27,15 @@ def read_use(folder: Path) -> Use:
     """Returns what was noted of the rows in `folder`; nothing where the file is gone or is not ours."""
     try:
         value = json.loads((folder / _NAME).read_bytes())
-        return Use(
+        use = Use(
             int(value["hits"]),
             int(value["misses"]),
             datetime.fromisoformat(value["last_used"]).astimezone(UTC),
             float(value["seconds_per_row"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
         return Use()
+    return use if min(use.hits, use.misses, use.seconds_per_row) >= 0 and math.isfinite(use.seconds_per_row) else Use()
 
 
 def note_use(folder: Path, hits: int, misses: int, seconds_per_row: float | None) -> None:
