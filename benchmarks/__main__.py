@@ -16,6 +16,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 OUT = Path("build/bench")
+SHARED = ("__main__", "report", "subjects", "keras_ways")
 
 
 def run(name: str, quick: bool) -> dict[str, Any] | None:
@@ -49,7 +50,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="which ones; all where left out")
     parser.add_argument("--quick", action="store_true", help="a smaller version of each, the same wanted figures")
     arguments = parser.parse_args()
-    programs = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in ("__main__", "report"))
+    programs = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in SHARED)
     OUT.mkdir(parents=True, exist_ok=True)
     lines = table({name: run(name, arguments.quick) for name in arguments.names or programs})
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]

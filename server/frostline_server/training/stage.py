@@ -64,7 +64,7 @@ class StageExamples:
         taken = [(view, order), *((0, np.arange(len(targets))) for _, targets in self._parts[1:])]
         if not self._in_memory:
             streams = [
-                _stream(features, targets, order, view, program.batch_size)
+                read_ahead(features, targets, order, view, program.batch_size)
                 for (features, targets), (view, order) in zip(self._parts, taken, strict=True)
             ]
             return program.in_slices(streams[0], streams[1] if len(streams) > 1 else None, between, stays=False)
@@ -98,7 +98,7 @@ def _cut_up(whole: Slice, size: int) -> Iterator[Slice]:
         yield Slice(whole.features, whole.labels, whole.order[start : start + size])
 
 
-def _stream(features: Features, targets: Array, order: Array, view: int, batch_size: int) -> Iterator[Slice]:
+def read_ahead(features: Features, targets: Array, order: Array, view: int, batch_size: int) -> Iterator[Slice]:
     """Yields an epoch's slices, each read while the ones before are trained on.
 
     Within a slice rows lie in the order in which they are stored, and are taken in the epoch's order.

@@ -1,0 +1,100 @@
+"""How fast stored rows are read in shuffled batches, from memory that the system keeps of the disk.
+
+An epoch's batches of 32 rows: ours as a stage streams them, found by their keys, checksums verified, in slices that are
+read ahead, each batch then taken from its slice; against NumPy taking the same rows from a memory-mapped .npy file.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from report import Report
+from subjects import unheard
+
+from frostline_server.features.features import CutTensor, Features
+from frostline_server.features.segment import feature_keys
+from frostline_server.features.store import FeatureStore
+from frostline_server.training.stage import read_ahead
+
+BATCH_SIZE = 32
+SEGMENT_BYTES = 64 << 20
+TRUNK = f"sha256:{'5' * 64}"
+
+
+class Digests:
+    """Examples of which only the digests are known."""
+
+    def __init__(self, count: int) -> None:
+        self.digests = np.random.default_rng(1).integers(0, 256, (count, 32), np.uint8)
+
+    def inputs(self, places: Any) -> Any:
+        """All rows are stored, so nobody asks."""
+        raise AssertionError
+
+
+def stored(folder: Path, rows: Any) -> Features:
+    """Returns features with the rows stored, in segments as filling writes them."""
+    store, examples = FeatureStore(folder), Digests(len(rows))
+    tensor = CutTensor("features", TRUNK, rows.shape[1:], "float32", "float32")
+    trunk, each = store.open(TRUNK, rows.shape[1:], "float32"), SEGMENT_BYTES // rows[0].nbytes
+    for start in range(0, len(rows), each):
+        store.append(trunk, feature_keys(examples.digests[start : start + each]), rows[start : start + each])
+    return Features([tensor], examples, None, None, store, unheard)
+
+
+def ours(features: Features, targets: Any, order: Any) -> Iterator[Any]:
+    """Yields an epoch's batches as a stage has them."""
+    for part in read_ahead(features, targets, order, 0, BATCH_SIZE):
+        for start in range(0, len(part.order), BATCH_SIZE):
+            yield part.features[0][part.order[start : start + BATCH_SIZE]]
+
+
+def gathered(mapped: Any, order: Any) -> Iterator[Any]:
+    """Yields the same batches, gathered by NumPy."""
+    for start in range(0, len(order), BATCH_SIZE):
+        yield mapped[order[start : start + BATCH_SIZE]]
+
+
+def seconds(batches: Callable[[], Iterator[Any]]) -> float:
+    """Returns how long it takes until all batches are there."""
+    started = time.perf_counter()
+    for batch in batches():
+        batch[0, 0]
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    report = Report("read", __doc__)
+    total = (256 << 20) if report.quick else (1 << 30)
+    with tempfile.TemporaryDirectory() as name:
+        for row_bytes in (1 << 10, 16 << 10):
+            folder = Path(name) / str(row_bytes)
+            folder.mkdir()
+            rows = np.random.default_rng(0).random((total // row_bytes, row_bytes // 4), np.float32)
+            np.save(folder / "rows.npy", rows)
+            features, mapped = stored(folder / "features", rows), np.load(folder / "rows.npy", mmap_mode="r")
+            targets, random = np.zeros(len(rows), np.int64), np.random.default_rng(2)
+            for repeat in range(report.repeats + 1):
+                order = random.permutation(len(rows))
+                if not repeat:  # brings all into memory, and shows that both read the same
+                    both = zip(ours(features, targets, order), gathered(mapped, order), strict=True)
+                    assert all((left == right).all() for left, right in both)
+                    continue
+                own = seconds(lambda: ours(features, targets, order))
+                bare = seconds(lambda: gathered(mapped, order))
+                for what, taken in (("frostline", own), ("numpy", bare)):
+                    report.row(repeat=repeat, row_bytes=row_bytes, what=what, bytes_per_second=total / taken)
+                report.ratio(f"frostline / numpy, rows of {row_bytes} bytes", bare / own, wanted=0.7)
+    report.end()
+
+
+if __name__ == "__main__":
+    main()
