@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,16 @@ from frostline_client.channel import Channel
 from frostline_client.errors import CorruptError, OutOfRangeError, UnavailableError
 from frostline_client.patience import Patience
 from frostline_client.streams import MESSAGE_BYTES, Progress, ReceivedFile, Source, digest_of
+from frostline_client.wire import WithData
 
 MAX_DIGESTS = 10_000
+
+LARGE_BYTES = 16 << 20
+"""From this size on, hashing takes so long that a content is sent meanwhile, although the server may have it."""
+
+
+class _IsThereError(Exception):
+    """The server has more of a blob than this upload has sent."""
 
 
 class Blobs:
@@ -40,25 +49,55 @@ class Blobs:
         """Stores a content, from memory or from a file, and returns its digest.
 
         It is durable when this returns. A broken connection, and an upload that an earlier program left unfinished, go
-        on from where they stopped.
+        on from where they stopped. A large content is hashed while it is sent.
         """
-        source = Source(content)
-        digest = source.digest()
-        patience, is_new = Patience(), source.size_bytes <= MESSAGE_BYTES  # not worth asking about
-        while True:
-            try:
-                state = QueryUploadResponse()
-                if not is_new:
-                    state = self._stub.QueryUpload(QueryUploadRequest(digest=digest))
+        source, patience = Source(content), Patience()
+        with ThreadPoolExecutor(1, "frostline-hash") as hasher:
+            digest = hasher.submit(source.digest)
+            if source.size_bytes < LARGE_BYTES:
+                digest.result()
+            is_new = source.size_bytes <= MESSAGE_BYTES or not digest.done()  # not worth, or not yet possible, to ask
+            while True:
+                try:
+                    state = QueryUploadResponse() if is_new else self._state(digest.result())
                     patience.progressed()
-                if not state.complete:
-                    self._stub.UploadBlob(_upload(source, digest, state.committed_size_bytes, progress))
-                return digest
-            except UnavailableError as error:
-                patience.wait(error)
-            except OutOfRangeError:  # another upload of the same blob has moved its end
-                patience.wait(UnavailableError("the same blob is being uploaded by another client: try again later"))
-            is_new = False
+                    if not state.complete:
+                        self._stub.UploadBlob(self._messages(source, digest, state.committed_size_bytes, progress))
+                    return digest.result()
+                except _IsThereError:
+                    pass
+                except UnavailableError as error:
+                    patience.wait(error)
+                except OutOfRangeError:  # another upload of the same blob has moved its end
+                    text = "the same blob is being uploaded by another client: try again later"
+                    patience.wait(UnavailableError(text))
+                is_new = False
+
+    def _state(self, digest: str) -> QueryUploadResponse:
+        state: QueryUploadResponse = self._stub.QueryUpload(QueryUploadRequest(digest=digest))
+        return state
+
+    def _messages(
+        self, source: Source, digest: Future[str], offset: int, progress: Progress | None
+    ) -> Iterator[UploadBlobRequest | WithData]:
+        """Yields an upload's messages; the digest goes with the first one that it is known for."""
+        message = UploadBlobRequest(size_bytes=source.size_bytes, offset=offset)
+        is_named = digest.done()
+        if is_named:
+            message.digest = digest.result()
+        for piece in source.pieces(offset, progress):
+            if not is_named and digest.done():
+                message.digest, is_named = digest.result(), True
+                state = self._state(message.digest)
+                if state.complete or state.committed_size_bytes > offset:
+                    raise _IsThereError
+            yield WithData(message, piece)
+            offset += len(piece)
+            message = UploadBlobRequest()
+        if not is_named:
+            message.digest = digest.result()
+        if message.ByteSize():
+            yield message
 
     def read(self, digest: str) -> bytes:
         """Returns a blob's bytes.
@@ -102,12 +141,6 @@ class Blobs:
                 return
             except UnavailableError as error:
                 patience.wait(error)
-
-
-def _upload(source: Source, digest: str, offset: int, progress: Progress | None) -> Iterator[UploadBlobRequest]:
-    yield UploadBlobRequest(digest=digest, size_bytes=source.size_bytes, offset=offset)
-    for piece in source.pieces(offset, progress):
-        yield UploadBlobRequest(data=piece)
 
 
 def _check(wanted: str, found: str) -> None:

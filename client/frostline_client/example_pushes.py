@@ -19,6 +19,7 @@ from frostline_client.example_digests import DIGEST_BYTES
 from frostline_client.example_sources import Places, Source
 from frostline_client.patience import Patience
 from frostline_client.streams import Progress
+from frostline_client.wire import WithData
 
 SAMPLE = 32
 DIGESTS_PER_REQUEST = 65_536
@@ -97,13 +98,13 @@ class Push:
         sent: list[Places] = []
         answered, lock = 0, threading.Lock()
 
-        def requests() -> Iterator[pb.PushExamplesRequest]:
+        def requests() -> Iterator[pb.PushExamplesRequest | WithData]:
             done = len(self._source) - len(places)
             yield pb.PushExamplesRequest(spec=self._source.spec)
             for piece in self._source.pieces(places):
                 with lock:
                     sent.append(piece.places)
-                yield pb.PushExamplesRequest(data=piece.data, sizes=piece.sizes)
+                yield WithData(pb.PushExamplesRequest(sizes=piece.sizes), piece.data)
                 done += len(piece.places)
                 self._show(done)
 

@@ -33,7 +33,7 @@ class Piece:
     """
 
     places: Places
-    data: bytes
+    data: bytes | memoryview
     sizes: list[int]
 
 
@@ -93,7 +93,8 @@ class ArraySource(Source):
             first, last = int(part[0]), int(part[-1])
             is_run = last - first == len(part) - 1  # a slice, which unlike a selection is not copied twice
             chosen = self._x[first : last + 1] if is_run else self._x[part]
-            yield Piece(part, chosen.astype(self._dtype, order="C", copy=False).tobytes(), [])
+            content = np.ascontiguousarray(chosen.astype(self._dtype, copy=False))
+            yield Piece(part, content.reshape(-1).view(np.uint8).data, [])
 
     def name(self, place: int) -> str:
         """Returns `x[place]`."""

@@ -21,6 +21,7 @@ from frostline_client.patience import Patience
 from frostline_client.pulls import Pulled, pull
 from frostline_client.records import Imported, Model, Tag, Version
 from frostline_client.streams import Progress, ReceivedFile, Source
+from frostline_client.wire import WithData
 
 Reference = str | Version
 """A version: NAME (its latest), NAME:TAG or NAME@NUMBER, or the version itself."""
@@ -150,7 +151,9 @@ def _version_name(reference: Reference) -> str:
     return names.version_name(reference if isinstance(reference, str) else reference.name)
 
 
-def _import(header: pb.ImportModelHeader, source: Source, progress: Progress | None) -> Iterator[pb.ImportModelRequest]:
+def _import(
+    header: pb.ImportModelHeader, source: Source, progress: Progress | None
+) -> Iterator[pb.ImportModelRequest | WithData]:
     yield pb.ImportModelRequest(header=header)
     for piece in source.pieces(0, progress):
-        yield pb.ImportModelRequest(data=piece)
+        yield WithData(pb.ImportModelRequest(), piece)

@@ -14,6 +14,7 @@ from frostline_client.channel import Channel
 from frostline_client.errors import InvalidError, ServerError
 from frostline_client.names import version_name
 from frostline_client.streams import MESSAGE_BYTES, Progress
+from frostline_client.wire import WithData
 
 MAX_ROW_BYTES = 3 << 20
 
@@ -67,9 +68,11 @@ def _little_endian(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return x
 
 
-def _requests(version: str, layer: str, rows: npt.NDArray[Any]) -> Iterator[PredictRequest]:
+def _requests(version: str, layer: str, rows: npt.NDArray[Any]) -> Iterator[PredictRequest | WithData]:
     yield PredictRequest(version=version, layer=layer, dtype=rows.dtype.name, row_shape=rows.shape[1:])
     row_bytes = max(1, rows.nbytes // max(1, len(rows)))
     step = max(1, MESSAGE_BYTES // row_bytes)
     for start in range(0, len(rows), step):
-        yield PredictRequest(data=np.ascontiguousarray(rows[start : start + step]).tobytes())
+        yield WithData(
+            PredictRequest(), np.ascontiguousarray(rows[start : start + step]).reshape(-1).view(np.uint8).data
+        )

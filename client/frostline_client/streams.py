@@ -37,7 +37,7 @@ class Source:
         with self._content.open("rb") as file:
             return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
-    def pieces(self, offset: int = 0, progress: Progress | None = None) -> Iterator[bytes]:
+    def pieces(self, offset: int = 0, progress: Progress | None = None) -> Iterator[bytes | memoryview]:
         """Yields the content from `offset` on, a message at a time."""
         for piece in self._cut(offset):
             yield piece
@@ -45,11 +45,11 @@ class Source:
             if progress is not None:
                 progress(offset, self.size_bytes)
 
-    def _cut(self, offset: int) -> Iterator[bytes]:
+    def _cut(self, offset: int) -> Iterator[bytes | memoryview]:
         if not isinstance(self._content, Path):
             view = memoryview(self._content).cast("B")
             for start in range(offset, len(view), MESSAGE_BYTES):
-                yield bytes(view[start : start + MESSAGE_BYTES])
+                yield view[start : start + MESSAGE_BYTES]
             return
         with self._content.open("rb", buffering=0) as file:
             file.seek(offset)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,20 @@ def test_a_blob_that_is_there_is_not_sent_again(store: Client) -> None:
     store.blobs.upload(content)
     store.blobs.upload(content, progress=lambda done, total: told.append(done))
     assert told == []
+
+
+def test_a_large_blob_is_hashed_while_it_is_sent(store: Client, tmp_path: Path) -> None:
+    content = os.urandom(20 * MIB + 7)
+    (tmp_path / "in").write_bytes(content)
+    assert store.blobs.upload(tmp_path / "in") == digest_of(content)
+    assert store.blobs.read(digest_of(content)) == content
+
+
+def test_a_large_blob_that_is_there_is_not_sent_to_its_end(store: Client) -> None:
+    content, told = os.urandom(64 * MIB), []
+    store.blobs.upload(content)
+    store.blobs.upload(content, progress=lambda done, total: told.append(done) or time.sleep(0.01))
+    assert len(content) not in told
 
 
 def test_transfers_tell_how_far_they_are(store: Client, tmp_path: Path) -> None:

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from frostline.v1.prediction_service_pb2 import PredictRequest
+from frostline.v1.prediction_service_pb2_grpc import PredictionServiceStub
 from frostline_client import Client
+from frostline_client.channel import Channel
 from frostline_client.errors import InvalidError, NotFoundError
 
 
@@ -55,6 +58,16 @@ def test_how_far_it_is_is_told_in_rows(zoo: Client, trained: Any, rows: Any) -> 
 def test_rows_that_do_not_fit_are_refused(zoo: Client, trained: Any, x: Any, message: str) -> None:
     with pytest.raises(InvalidError, match=message):
         zoo.predict("signs", x)
+
+
+def test_a_message_of_more_than_a_mebibyte_is_refused_but_for_one_row(address: str, trained: Any) -> None:
+    predict = PredictionServiceStub(Channel(address)).Predict
+    first = PredictRequest(version="models/signs/tags/latest", dtype="float32", row_shape=[4])
+    with pytest.raises(InvalidError, match="send at most 1048576"):
+        list(predict(iter([first, PredictRequest(data=bytes(2 << 20))])))
+    first.row_shape[:] = [1 << 19]
+    with pytest.raises(InvalidError, match="524288"):  # which the network does not take
+        list(predict(iter([first, PredictRequest(data=bytes(2 << 20))])))
 
 
 def test_an_unknown_layer_is_named_with_those_near_it(zoo: Client, trained: Any, rows: Any) -> None:

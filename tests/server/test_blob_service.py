@@ -119,6 +119,52 @@ def test_a_broken_upload_goes_on_from_its_committed_size(stub: Any) -> None:
     assert read(stub, digest) == content
 
 
+@pytest.mark.parametrize("named_at", [1, 3])
+def test_the_digest_of_an_upload_may_come_later(stub: Any, named_at: int) -> None:
+    content, digest = fresh(3 * PIECE)
+    pieces = [*messages(content, "")]
+    pieces[named_at].digest = digest
+    assert stub.UploadBlob(iter(pieces)).committed_size_bytes == len(content)
+    assert read(stub, digest) == content
+
+
+def test_an_upload_goes_on_from_where_it_broke_once_its_digest_has_come(stub: Any) -> None:
+    content, digest = fresh(3 * PIECE)
+    pieces = [*messages(content, "")]
+    pieces[2].digest = digest
+    refused(grpc.StatusCode.INVALID_ARGUMENT, stub.UploadBlob, iter(pieces[:3]))
+    committed = stub.QueryUpload(pb.QueryUploadRequest(digest=digest)).committed_size_bytes
+    assert committed == 2 * PIECE
+    assert stub.UploadBlob(messages(content, digest, committed)).committed_size_bytes == len(content)
+    assert read(stub, digest) == content
+
+
+def test_of_an_upload_without_a_digest_nothing_is_kept(stub: Any, bare_server: Any) -> None:
+    content, digest = fresh(2 * PIECE)
+    before = sorted((bare_server.data / "staging").iterdir())
+    pieces = [*messages(content, "")]
+    assert "digest" in refused(grpc.StatusCode.INVALID_ARGUMENT, stub.UploadBlob, iter(pieces))
+    pieces[1].digest = fresh(1)[1]
+    assert "are not" in refused(grpc.StatusCode.INVALID_ARGUMENT, stub.UploadBlob, iter(pieces))
+    assert sorted((bare_server.data / "staging").iterdir()) == before
+    assert stub.FindMissingBlobs(pb.FindMissingBlobsRequest(digests=[digest])).missing_digests
+
+
+def test_an_upload_of_what_is_there_is_answered_as_soon_as_its_digest_comes(stub: Any, bare_server: Any) -> None:
+    content, digest = fresh(3 * PIECE)
+    stub.UploadBlob(messages(content, digest))
+    answered = threading.Event()
+
+    def two_messages() -> Iterator[pb.UploadBlobRequest]:
+        yield pb.UploadBlobRequest(data=content[:PIECE], size_bytes=len(content))
+        yield pb.UploadBlobRequest(digest=digest)
+        answered.wait(30)
+
+    assert stub.UploadBlob(two_messages()).committed_size_bytes == len(content)
+    answered.set()
+    assert not list((bare_server.data / "staging").glob("put-*"))
+
+
 def test_two_clients_may_upload_one_blob_at_once(stub: Any) -> None:
     content, digest = fresh(8 * PIECE)
     calls = [stub.UploadBlob.future(messages(content, digest)) for _ in range(3)]
@@ -154,6 +200,8 @@ def test_an_upload_out_of_order_is_refused(stub: Any) -> None:
     refused(invalid, stub.UploadBlob, iter([]))
     refused(invalid, stub.UploadBlob, iter([pb.UploadBlobRequest(data=content)]))
     refused(invalid, stub.UploadBlob, iter([first, first]))
+    refused(invalid, stub.UploadBlob, iter([first, pb.UploadBlobRequest(digest=digest)]))
+    refused(invalid, stub.UploadBlob, iter([pb.UploadBlobRequest(size_bytes=1000, offset=10)]))
     refused(invalid, stub.UploadBlob, iter([first, pb.UploadBlobRequest(data=bytes(PIECE + 1))]))
 
 

@@ -96,10 +96,17 @@ def test_a_version_reads_as_it_was_created(wire: Wire) -> None:
         ([pb.PushExamplesRequest(spec=SPEC, data=bytes(13))], "whole examples"),
         ([pb.PushExamplesRequest(spec=SPEC, data=bytes(12), sizes=[12])], "whole examples"),
         ([pb.PushExamplesRequest(spec="image", data=bytes(12), sizes=[11])], "give each its size"),
+        ([pb.PushExamplesRequest(spec=SPEC, data=bytes(12 * 100_000))], "send at most 1048576"),
+        ([pb.PushExamplesRequest(spec="image", data=bytes(1 << 21), sizes=[1 << 20] * 2)], "send at most 1048576"),
     ],
 )
 def test_a_malformed_push_is_refused(wire: Wire, requests: list[Any], complaint: str) -> None:
     assert complaint in refused(INVALID, wire.push, *requests)
+
+
+def test_one_example_may_be_larger_than_a_message_else_is(wire: Wire) -> None:
+    (answer,) = wire.push(pb.PushExamplesRequest(spec="array uint8 3000000", data=bytes(3_000_000)))
+    assert answer.digests == rows_digests(ExampleSpec("uint8", (3_000_000,)), bytes(3_000_000)).tobytes()
 
 
 def test_refused_examples_are_named_by_their_place_and_not_stored(wire: Wire) -> None:

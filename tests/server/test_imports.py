@@ -165,6 +165,13 @@ def test_an_import_that_breaks_off_leaves_nothing(stub: Any, server: Any, tmp_pa
     assert stored(server.data) == before
 
 
+def test_a_message_of_more_than_a_mebibyte_is_refused(stub: Any, server: Any) -> None:
+    before = stored(server.data)
+    pieces = [*messages(b"", "large"), pb.ImportModelRequest(data=bytes((1 << 20) + 1))]
+    assert "send at most 1048576" in refused(grpc.StatusCode.INVALID_ARGUMENT, stub.ImportModel, iter(pieces))
+    assert stored(server.data) == before
+
+
 def test_the_export_of_a_layer_that_changed_on_disk_is_data_loss(stub: Any, server: Any, tmp_path: Path) -> None:
     before = stored(server.data)
     stub.ImportModel(messages(network(tmp_path, seed=8), "rotten"))

@@ -72,14 +72,16 @@ class BlobServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UploadBlob(self, request_iterator, context):
-        """Stores one blob. The first message carries `digest`, `size_bytes` and `offset`; every message may carry data.
+        """Stores one blob. The first message carries `size_bytes` and `offset`, the first or a later one `digest`, and every
+        one may carry data. A client that hashes while it sends gives the digest as soon as it knows it, others at first.
 
-        The answer comes once the bytes are on disk under their digest. If the stream breaks, what arrived stays staged
-        for an hour: ask QueryUpload for the committed size and go on from there. Where the server has the blob already,
-        it answers at once, before all data is sent.
+        The answer comes once the bytes are on disk under their digest. If the stream breaks after the digest has come,
+        what arrived stays staged for an hour: ask QueryUpload for the committed size and go on from there. Where the
+        server has the blob already, it answers as soon as it has the digest, before all data is sent.
 
         Errors:
-        INVALID_ARGUMENT    the bytes do not have the named digest or size, a digest is malformed, or a message is out of order.
+        INVALID_ARGUMENT    the bytes do not have the named digest or size, a digest is malformed, or a message is out of
+        order or too large.
         OUT_OF_RANGE        `offset` is not the committed size.
         RESOURCE_EXHAUSTED  the blob is larger than the server takes, or the disk is full.
         UNAVAILABLE         the server's disk has failed: it takes nothing until it is restarted.

@@ -88,7 +88,7 @@ class DatasetServiceServicer(object):
         stay stored, whether or not a dataset comes to list them, so that the next push need not send them.
 
         Errors:
-        INVALID_ARGUMENT    `spec` is malformed, or `data` does not hold whole examples.
+        INVALID_ARGUMENT    `spec` is malformed, `data` does not hold whole examples, or a message is too large.
         RESOURCE_EXHAUSTED  the disk is full.
         UNAVAILABLE         the server's disk has failed: it takes nothing until it is restarted.
         """

@@ -8,14 +8,13 @@ from typing import Any
 
 from frostline.v1 import blob_service_pb2 as pb
 from frostline.v1.blob_service_pb2_grpc import BlobServiceServicer
-from frostline_server.services.pieces import Writing, read_ahead
+from frostline_server.services.pieces import Writing, check_piece, read_ahead
 from frostline_zoo.blobs.staging import Staging, Upload
 from frostline_zoo.blobs.store import BlobStore
 from frostline_zoo.digests import checked_digest
 from frostline_zoo.errors import ExhaustedError, InvalidError, OutOfRangeError
 
 MOST_DIGESTS = 10_000
-LARGEST_PIECE_BYTES = 1 << 20
 
 
 class BlobService(BlobServiceServicer):
@@ -36,19 +35,22 @@ class BlobService(BlobServiceServicer):
     async def UploadBlob(self, requests: AsyncIterator[pb.UploadBlobRequest], context: Any) -> pb.UploadBlobResponse:
         first = await anext(aiter(requests), None)
         if first is None:
-            raise InvalidError("the upload is empty: send its digest and size first", reason="NO_FIRST_MESSAGE")
+            raise InvalidError("the upload is empty: send its size first", reason="NO_FIRST_MESSAGE")
         self._check(first)
-        if not await asyncio.to_thread(self._blobs.has, first.digest):
-            upload = await asyncio.to_thread(self._staging.open, first.digest, first.offset)
+        digest = first.digest
+        if not digest or not await asyncio.to_thread(self._blobs.has, digest):
+            upload = await asyncio.to_thread(self._open, first)
             try:
-                await _receive(upload, first, requests)
-                await asyncio.to_thread(upload.store, self._blobs, first.size_bytes)
+                digest = await self._receive(upload, first, requests)
+                if upload.digest:
+                    await asyncio.to_thread(upload.store, self._blobs, first.size_bytes)
             except OutOfRangeError:  # another client has gone on with it, perhaps to its end
-                if not await asyncio.to_thread(self._blobs.has, first.digest):
+                digest = upload.digest
+                if not await asyncio.to_thread(self._blobs.has, digest):
                     raise
             finally:
-                self._staging.close(upload)
-        size = await asyncio.to_thread(self._blobs.size, first.digest)
+                await asyncio.to_thread(self._staging.close, upload)
+        size = await asyncio.to_thread(self._blobs.size, digest)
         return pb.UploadBlobResponse(committed_size_bytes=size)
 
     async def QueryUpload(self, request: pb.QueryUploadRequest, context: Any) -> pb.QueryUploadResponse:
@@ -72,45 +74,61 @@ class BlobService(BlobServiceServicer):
             yield first
 
     def _check(self, first: pb.UploadBlobRequest) -> None:
-        checked_digest(first.digest)
+        if first.digest:
+            checked_digest(first.digest)
+        elif first.offset:
+            message = f"offset {first.offset} goes on with an upload: say with which, by its digest"
+            raise InvalidError(message, reason="NO_DIGEST", field="digest")
         if first.size_bytes < 0:
             raise InvalidError(f"size_bytes {first.size_bytes} is negative", reason="BAD_SIZE", field="size_bytes")
         if first.size_bytes > self._largest:
-            message = f"{first.digest} has {first.size_bytes} bytes: this server takes at most {self._largest}"
+            message = f"a blob of {first.size_bytes} bytes is too large: this server takes at most {self._largest}"
             raise ExhaustedError(message, reason="BLOB_TOO_LARGE", digest=first.digest)
 
+    def _open(self, first: pb.UploadBlobRequest) -> Upload:
+        return self._staging.open(first.digest, first.offset) if first.digest else self._staging.begin()
 
-async def _receive(upload: Upload, first: pb.UploadBlobRequest, rest: AsyncIterator[pb.UploadBlobRequest]) -> None:
-    """Adds what comes to the upload; the pieces are hashed and written while the next ones are received."""
-    size = first.offset
-    async with Writing(upload.append) as writing:
-        message: pb.UploadBlobRequest | None = first
-        while message is not None:
-            piece = message.data  # once: every look at it copies it
-            size += len(piece)
-            try:
-                if message is not first:
-                    _check_follows(message)
-                _check_sizes(first, len(piece), size)
-            except InvalidError:
-                upload.discard()
-                raise
-            if piece:
-                await writing.add(piece)
-            message = await anext(rest, None)
-        await writing.finish()
+    async def _receive(
+        self, upload: Upload, first: pb.UploadBlobRequest, rest: AsyncIterator[pb.UploadBlobRequest]
+    ) -> str:
+        """Adds what comes to the upload, and returns the digest; the pieces are hashed and written while the next ones
+        are received. Where the store has the blob, the rest is not awaited, and the upload is left without a digest.
+        """
+        size = first.offset
+        async with Writing(upload.append) as writing:
+            message: pb.UploadBlobRequest | None = first
+            while message is not None:
+                piece = message.data  # once: every look at it copies it
+                size += len(piece)
+                try:
+                    if message is not first:
+                        _check_follows(upload, message)
+                    check_piece(piece)
+                    _check_size(first, size)
+                except InvalidError:
+                    upload.discard()
+                    raise
+                if message.digest and not upload.digest:
+                    if await asyncio.to_thread(self._blobs.has, message.digest):
+                        return message.digest
+                    await asyncio.to_thread(self._staging.name, upload, message.digest)
+                if piece:
+                    await writing.add(piece)
+                message = await anext(rest, None)
+            if not upload.digest:
+                text = "the upload ended without its digest: send that with the last message at the latest"
+                raise InvalidError(text, reason="NO_DIGEST", field="digest")
+            await writing.finish()
+        return upload.digest
 
 
-def _check_follows(message: pb.UploadBlobRequest) -> None:
-    if message.digest or message.size_bytes or message.offset:
-        text = "only the first message of an upload has a digest, a size and an offset"
+def _check_follows(upload: Upload, message: pb.UploadBlobRequest) -> None:
+    if message.size_bytes or message.offset or (message.digest and upload.digest):
+        text = "only the first message of an upload has a size and an offset, and only one has a digest"
         raise InvalidError(text, reason="OUT_OF_ORDER")
 
 
-def _check_sizes(first: pb.UploadBlobRequest, piece_size: int, size: int) -> None:
-    if piece_size > LARGEST_PIECE_BYTES:
-        text = f"a message has {piece_size} bytes of data: send at most {LARGEST_PIECE_BYTES}"
-        raise InvalidError(text, reason="PIECE_TOO_LARGE", field="data")
+def _check_size(first: pb.UploadBlobRequest, size: int) -> None:
     if size > first.size_bytes:
-        text = f"more than the {first.size_bytes} bytes of {first.digest} came: name its right size"
+        text = f"more than the {first.size_bytes} bytes of the upload came: name its right size"
         raise InvalidError(text, reason="MORE_THAN_SIZE", digest=first.digest)

@@ -11,6 +11,7 @@ from typing import Any
 from frostline.v1 import dataset_service_pb2 as messages
 from frostline.v1.dataset_service_pb2_grpc import DatasetServiceServicer
 from frostline_server.services.conversion import dataset_version_to_proto
+from frostline_server.services.pieces import check_piece
 from frostline_zoo.catalogue.datasets import Datasets, NewVersion
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.examples.contents import Contents
@@ -56,7 +57,9 @@ class DatasetService(DatasetServiceServicer):
             async for request in requests:
                 if intake is None:
                     intake = await asyncio.to_thread(contents.intake, ExampleSpec.parse(request.spec))
-                sorting.append(sorter.submit(intake.add, request.data, list(request.sizes)))
+                data, sizes = request.data, list(request.sizes)
+                check_piece(data, is_one=len(sizes) == 1 or len(data) == intake.spec.content_bytes)
+                sorting.append(sorter.submit(intake.add, data, sizes))
                 while sorting and (sorting[0].done() or len(sorting) > MAX_SORTING):
                     self._write(await asyncio.wrap_future(sorting[0]), writing)
                     sorting.popleft()

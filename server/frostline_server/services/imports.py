@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from frostline.v1 import model_service_pb2 as pb
 from frostline_server.jobs.workbench import Imported, Workbench
 from frostline_server.services.conversion import version_to_proto
-from frostline_server.services.pieces import Writing
+from frostline_server.services.pieces import Writing, check_piece
 from frostline_zoo.blobs.local import LocalBlobStore
 from frostline_zoo.blobs.staged import StagedFile
 from frostline_zoo.catalogue.database import reading
@@ -88,6 +88,7 @@ class Imports:
                     message = "an import has one header: send the file's bytes after it"
                     raise InvalidError(message, reason="OUT_OF_ORDER")
                 piece = request.data  # once: every look at it copies it
+                check_piece(piece)
                 size += len(piece)
                 if size > self._largest:
                     raise self._too_large()

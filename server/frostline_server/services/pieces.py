@@ -11,7 +11,23 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from itertools import islice
 from typing import Self
 
+from frostline_zoo.errors import InvalidError
+
 AT_ONCE = 4
+
+LARGEST_PIECE_BYTES = 1 << 20
+"""The most data in one message of a stream. What cannot be cut, such as one example, may be as large as gRPC allows."""
+
+
+def check_piece(piece: bytes, is_one: bool = False) -> None:
+    """Checks that the data of a message is not too large, unless it `is_one` thing that cannot be cut.
+
+    Raises:
+        InvalidError: it is.
+    """
+    if len(piece) > LARGEST_PIECE_BYTES and not is_one:
+        text = f"a message has {len(piece)} bytes of data: send at most {LARGEST_PIECE_BYTES}"
+        raise InvalidError(text, reason="PIECE_TOO_LARGE", field="data")
 
 
 class Writing:

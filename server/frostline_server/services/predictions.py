@@ -12,9 +12,10 @@ import numpy as np
 from frostline.v1 import prediction_service_pb2 as pb
 from frostline.v1.prediction_service_pb2_grpc import PredictionServiceServicer
 from frostline_server.jobs.workbench import Rows, Workbench
-from frostline_zoo.blobs.staged import PIECE_BYTES
+from frostline_server.services.pieces import LARGEST_PIECE_BYTES, check_piece
 from frostline_zoo.catalogue.models import Models
 from frostline_zoo.errors import InvalidError
+from frostline_zoo.examples.spec import ExampleSpec
 from frostline_zoo.names import parse_version_or_tag
 
 
@@ -38,6 +39,7 @@ class PredictionService(PredictionServiceServicer):
         while request is not None:
             if request.data:
                 rows = Rows(first.dtype, tuple(first.row_shape), request.data)
+                check_piece(rows.data, is_one=len(rows.data) == _row_bytes(first))
                 output = await self._workbench.predict(version.digest, first.layer, rows)
                 for response in _pieces(output):
                     if not described:
@@ -49,8 +51,12 @@ class PredictionService(PredictionServiceServicer):
             raise InvalidError("there are no rows to predict: send at least one")
 
 
+def _row_bytes(first: pb.PredictRequest) -> int:
+    return ExampleSpec.parse(f"array {first.dtype} {','.join(map(str, first.row_shape or [1]))}").content_bytes
+
+
 def _pieces(output: Rows) -> list[pb.PredictResponse]:
     """Returns outputs in messages of whole rows, of at most 1 MiB where a row is not larger."""
     row = math.prod(output.row_shape) * np.dtype(output.dtype).itemsize
-    step = max(PIECE_BYTES // row, 1) * row
+    step = max(LARGEST_PIECE_BYTES // row, 1) * row
     return [pb.PredictResponse(data=output.data[start : start + step]) for start in range(0, len(output.data), step)]

@@ -61,6 +61,11 @@ class StagedFile:
             os.posix_fadvise(self._file.fileno(), self._flushed, self.size - self._flushed, advice)
         self._flushed = self.size
 
+    def move(self, path: Path) -> None:
+        """Gives the file another path on the same file system, in the place of what is there."""
+        os.replace(self.path, path)
+        self.path = path
+
     @property
     def digest(self) -> str:
         """The digest of what it holds so far."""

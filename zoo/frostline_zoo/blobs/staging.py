@@ -25,11 +25,13 @@ class Staging:
     """Keeps unfinished uploads by the digest that they shall have.
 
     An upload has one writer: whoever goes on with it takes it over, and the writer before gets an OutOfRangeError. So
-    a client that comes back is not kept out by its own broken connection.
+    a client that comes back is not kept out by its own broken connection. Of an upload that ends before its digest has
+    come, nothing is kept.
     """
 
     def __init__(self, store: LocalBlobStore) -> None:
         """Keeps uploads in the store's staging folder. Call `clean` once, before anything is written there."""
+        self._store = store
         self._folder = store.staging
         self._lock = threading.Lock()
         self._writers: dict[str, Upload] = {}
@@ -68,8 +70,26 @@ class Staging:
             upload = self._writers[digest] = Upload(StagedFile(path), digest)
         return upload
 
+    def begin(self) -> Upload:
+        """Starts an upload whose digest has yet to come."""
+        return Upload(self._store.stage())
+
+    def name(self, upload: Upload, digest: str) -> None:
+        """Gives an upload that has none its digest, in the place of what has arrived of that blob before.
+
+        Raises:
+            InvalidError: `digest` is not a digest.
+        """
+        path = self._path(checked_digest(digest))
+        with self._lock:
+            before = self._writers.pop(digest, None)
+            if before is not None:
+                before.end()
+            upload.name(digest, path)
+            self._writers[digest] = upload
+
     def close(self, upload: Upload) -> None:
-        """Ends a writer; what has arrived stays."""
+        """Ends a writer; what has arrived stays where it has a digest."""
         with self._lock:
             if self._writers.get(upload.digest) is upload:
                 del self._writers[upload.digest]
@@ -85,9 +105,9 @@ class Staging:
 
 
 class Upload:
-    """One writer of an unfinished upload."""
+    """One writer of an unfinished upload; `digest` is empty until it has come."""
 
-    def __init__(self, staged: StagedFile, digest: str) -> None:
+    def __init__(self, staged: StagedFile, digest: str = "") -> None:
         self.digest = digest
         self._staged = staged
         self._lock = threading.Lock()
@@ -108,6 +128,12 @@ class Upload:
         with self._lock:
             self._check()
             self._staged.append(piece)
+
+    def name(self, digest: str, path: Path) -> None:
+        """Gives the upload its digest, and its file the path that goes with it."""
+        with self._lock:
+            self._staged.move(path)
+            self.digest = digest
 
     def store(self, store: BlobStore, size: int) -> None:
         """Puts the whole blob, of `size` bytes, into `store`. Bytes that are not the blob's are thrown away.
@@ -136,10 +162,13 @@ class Upload:
                 self._staged.discard()
 
     def end(self) -> None:
-        """Lets go of the file."""
+        """Lets go of the file, which goes too where no digest has come."""
         with self._lock:
             self._ended = True
-            self._staged.close()
+            if self.digest:
+                self._staged.close()
+            else:
+                self._staged.discard()
 
     def _check(self) -> None:
         if self._ended:

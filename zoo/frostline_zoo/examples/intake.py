@@ -70,10 +70,10 @@ class _Message:
 
 
 class Intake:
-    """Sorts one stream of contents into batches, none of them larger than a shard and a message."""
+    """Sorts one stream of contents, which are of one spec, into batches, none larger than a shard and a message."""
 
     def __init__(self, spec: ExampleSpec, index: ExampleIndex, shard_bytes: int = SHARD_BYTES) -> None:
-        self._spec = spec
+        self.spec = spec
         self._index = index
         self._shard_bytes = shard_bytes
         self._count = 0
@@ -94,7 +94,7 @@ class Intake:
         if not data and not sizes:
             return None
         self._check(data, sizes)
-        digests = contents_digests(self._spec, _files(data, sizes)) if sizes else rows_digests(self._spec, data)
+        digests = contents_digests(self.spec, _files(data, sizes)) if sizes else rows_digests(self.spec, data)
         self._messages.append(_Message(data, sizes, digests))
         self._size += len(data)
         return self.rest() if self._size >= self._shard_bytes else None
@@ -124,23 +124,23 @@ class Intake:
         contents, sizes = self._chosen(messages, is_new)
         answers[list(refused)] = 0
         reasons = {first + place: reason for place, reason in refused.items()}
-        return Batch(self._spec, first, answers, reasons, new, contents, sizes)
+        return Batch(self.spec, first, answers, reasons, new, contents, sizes)
 
     def _check(self, data: bytes, sizes: Sequence[int]) -> None:
-        size = self._spec.content_bytes
-        if self._spec.is_image and sum(sizes) != len(data):
+        size = self.spec.content_bytes
+        if self.spec.is_image and sum(sizes) != len(data):
             message = f"a message of {len(data)} bytes says that its images have {sum(sizes)}"
             raise InvalidError(f"{message}: give each its size")
-        if not self._spec.is_image and (sizes or len(data) % size):
+        if not self.spec.is_image and (sizes or len(data) % size):
             raise InvalidError(
-                f"a message of {len(data)} bytes does not hold whole examples of {self._spec}: {size} bytes each"
+                f"a message of {len(data)} bytes does not hold whole examples of {self.spec}: {size} bytes each"
             )
 
     def _refused(self, message: _Message, missing: list[int]) -> dict[int, str]:
         """Returns which examples of a message are not fit to be stored, and why; images only where they are missing."""
-        if self._spec.is_image:
+        if self.spec.is_image:
             return undecodable(_files(message.data, message.sizes), missing) if missing else {}
-        return unfit(self._spec, message.data)
+        return unfit(self.spec, message.data)
 
     def _remember(self, digests: Digests) -> None:
         if len(self._seen) > MAX_REMEMBERED:  # by now the index knows all but the last shards
@@ -158,7 +158,7 @@ class Intake:
             if chosen.all():
                 contents.append(message.data)
                 sizes += message.sizes
-            elif self._spec.is_image:
+            elif self.spec.is_image:
                 contents += compress(_files(message.data, message.sizes), chosen)
                 sizes += compress(message.sizes, chosen)
             else:
