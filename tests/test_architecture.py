@@ -17,8 +17,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ["protos/frostline", "zoo/frostline_zoo", "server/frostline_server", "client/frostline_client"]
 BELOW = {"frostline_server": {"frostline", "frostline_zoo"}, "frostline_client": {"frostline"}}
-LAYERS = ["engine", "features", "training", "jobs", "services"]
-KERAS = ("keras.", "tensorflow.", "h5py.", "frostline_zoo.networks.")
+LAYERS = ["jail", "engine", "features", "training", "jobs", "services"]
+KERAS = ("keras.", "tensorflow.", "frostline_zoo.networks.")
+PARSERS = ("h5py.", "onnx.", "zipfile.", "tarfile.", "google.protobuf.text_format.")
 MAY_USE_KERAS = (
     "frostline_zoo.networks.",
     "frostline_server.engine.",
@@ -66,6 +67,22 @@ def test_the_layers_of_the_server_import_only_downwards() -> None:
 def test_only_what_runs_in_a_worker_imports_keras() -> None:
     users = {module for module, imported in IMPORTS if f"{imported}.".startswith(KERAS)}
     assert {module for module in users if not f"{module}.".startswith(MAY_USE_KERAS)} == set()
+
+
+def test_only_what_runs_in_the_jail_parses_files_of_other_tools() -> None:
+    users = {module for module, imported in IMPORTS if f"{imported}.".startswith(PARSERS)}
+    ours = {module for module in users if not module.startswith("frostline_client.")}  # it reads its user's own files
+    assert {module for module in ours if not module.startswith("frostline_zoo.foreign.")} == set()
+
+
+def test_what_runs_in_the_jail_stays_without_tensorflow() -> None:
+    code = (
+        f"import sys, frostline_server.jail.child\n{LOAD_READERS}\nprint({{'keras', 'tensorflow'}} & set(sys.modules))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
+
+
+LOAD_READERS = "from frostline_zoo.foreign import formats, reader\nfor name in formats.FORMATS: reader.reader_for(name)"
 
 
 def dependencies(project: dict[str, Any]) -> set[str]:

@@ -25,7 +25,7 @@ Array = npt.NDArray[Any]
 
 MAX_HEADER_BYTES = 8 << 20
 
-_DTYPES: dict[str, np.dtype[Any]] = {
+DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype("?"),
     "U8": np.dtype("u1"),
     "I8": np.dtype("i1"),
@@ -62,13 +62,25 @@ def decode_tensors(content: bytes | memoryview) -> dict[str, Array]:
     header_size = int.from_bytes(view[:8].tobytes(), "little")
     if header_size > min(MAX_HEADER_BYTES, len(view) - 8):
         raise CorruptError("not a tensor file: its header is longer than allowed", reason="BAD_SAFETENSORS")
-    body = view[8 + header_size :]
     try:
         header = json.loads(view[8 : 8 + header_size].tobytes())
+    except (ValueError, RecursionError) as error:
+        raise _lies() from error
+    return arrays_in(header, view[8 + header_size :])
+
+
+def arrays_in(header: Any, body: memoryview | Array) -> dict[str, Array]:
+    """Returns the arrays in the bytes after a header of safetensors, as read-only views of them.
+
+    Raises:
+        CorruptError: the header does not describe them.
+    """
+    view = np.frombuffer(body, np.uint8)
+    try:
         entries = sorted(header.items(), key=lambda entry: entry[1]["data_offsets"])
         tensors, end = {}, 0
         for name, entry in entries:
-            dtype, shape = _DTYPES[entry["dtype"]], tuple(int(side) for side in entry["shape"])
+            dtype, shape = DTYPES[entry["dtype"]], tuple(int(side) for side in entry["shape"])
             start, stop = entry["data_offsets"]
             if (
                 start != end
@@ -76,14 +88,16 @@ def decode_tensors(content: bytes | memoryview) -> dict[str, Array]:
                 or min(shape, default=0) < 0
             ):
                 raise ValueError(name)
-            tensors[name], end = body[start:stop].view(dtype).reshape(shape), stop
-        if end != len(body):
+            tensors[name], end = view[start:stop].view(dtype).reshape(shape), stop
+        if end != len(view):
             raise ValueError("tail")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CorruptError(
-            "not a tensor file: its header does not describe its bytes", reason="BAD_SAFETENSORS"
-        ) from error
+        raise _lies() from error
     return tensors
+
+
+def _lies() -> CorruptError:
+    return CorruptError("not a tensor file: its header does not describe its bytes", reason="BAD_SAFETENSORS")
 
 
 def map_tensors(path: Path) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""The .keras format: a zip archive with the configuration and an HDF5 file of weights.
+"""Where the .keras format keeps the weights of a network.
 
 The weights of a layer lie at `layers/{class}/vars/{number}`, classes in snake case and counted where they repeat, inner
 models and the layers within a layer below their owner: the rules of Keras's `saving_lib`.
@@ -6,74 +6,39 @@ models and the layers within a layer below their owner: the rules of Keras's `sa
 
 from __future__ import annotations
 
-import io
 import re
-from pathlib import Path
 from typing import Any
 
 import keras
 
 from frostline_zoo.errors import InvalidError
-from frostline_zoo.networks import hdf5
-from frostline_zoo.networks.archive import Archive, opened_archive
-from frostline_zoo.networks.json_text import MAX_BYTES, parsed
-from frostline_zoo.networks.keras2 import as_it_is, in_keras_3
-from frostline_zoo.networks.rebuild import Part, rebuild
-from frostline_zoo.networks.weights import Values, check_size, declared
+from frostline_zoo.foreign.tree import Group
+from frostline_zoo.networks.rebuild import Part
+from frostline_zoo.networks.weights import Values, stored_at
 
-_MAX_WEIGHTS_BYTES = 2 << 30
-_MAX_METADATA_BYTES = 1 << 20
 _LAYERS = ("layers", "_layer_checkpoint_dependencies")  # Keras's first releases of the format used the second
 
 
-def read_keras_file(path: Path, notes: list[str]) -> tuple[Part, Values]:
-    """Returns a network of the .keras format, its variables declared, and the values of these.
-
-    Args:
-        path: the file.
-        notes: gets a line for each thing that is not taken over.
+def read_weights(part: Part, group: Group, values: Values) -> None:
+    """Puts the weights of a network's declared variables into `values`.
 
     Raises:
-        InvalidError, ExhaustedError: as `importer.import_network`.
+        InvalidError: the file does not have them, or in other shapes.
     """
-    with opened_archive(path) as archive:
-        config = parsed(archive.read("config.json", MAX_BYTES))
-        modernise = in_keras_3 if _is_keras_2(archive) else as_it_is
-        if "model.weights.h5" not in archive.names:
-            text = "the archive has no model.weights.h5: save the network in one file, with its weights"
-            raise InvalidError(text, reason="BAD_ARCHIVE")
-        weights = archive.read("model.weights.h5", _MAX_WEIGHTS_BYTES)
-        if any(name.startswith("assets/") for name in archive.names):
-            notes.append("the archive's assets were left out")
-    with declared():
-        part = rebuild(config, modernise)
-        check_size([part.layer])
-    values = Values()
-    with hdf5.opened(io.BytesIO(weights)) as file:
-        _read_parts(part, file, values, set())
-        if "optimizer" in file:
-            notes.append("the optimizer's state was left out: a training job starts its own")
-    return part, values
+    _read_parts(part, group, values, set())
 
 
-def _is_keras_2(archive: Archive) -> bool:
-    if "metadata.json" not in archive.names:
-        return False
-    metadata = parsed(archive.read("metadata.json", _MAX_METADATA_BYTES))
-    return isinstance(metadata, dict) and str(metadata.get("keras_version")).startswith("2.")
-
-
-def _read_parts(part: Part, group: Any, values: Values, seen: set[int]) -> None:
-    container = next((group[name] for name in _LAYERS if name in group), None)
+def _read_parts(part: Part, group: Group, values: Values, seen: set[int]) -> None:
+    container = next((group.members[name] for name in _LAYERS if name in group.members), None)
     counts: dict[str, int] = {}
     for inner in part.parts or ():
         model = "Sequential" if inner.class_name == "Sequential" else "Functional"
         name = _snake_case(type(inner.layer).__name__ if inner.parts is None else model)
         count = counts[name] = counts.get(name, -1) + 1
-        member = None if container is None else container.get(f"{name}_{count}" if count else name)
+        member = container.members.get(f"{name}_{count}" if count else name) if isinstance(container, Group) else None
         if inner.parts is None:
             _read_layer(inner.layer, member, values, seen, inner.name)
-        elif member is not None:
+        elif isinstance(member, Group):
             _read_parts(inner, member, values, seen)
 
 
@@ -85,15 +50,17 @@ def _read_layer(layer: Any, group: Any, values: Values, seen: set[int], name: st
     within = _layers_within(layer)
     theirs = {id(variable) for inner, _ in within for variable in inner.weights}
     own = [variable for variable in layer.weights if id(variable) not in theirs]
-    stored = None if group is None else group.get("vars")
-    if own and (stored is None or len(stored) != len(own)):
-        raise hdf5.bad(f"layer {name[:80]!r} has {len(own)} weights of its own, the file {len(stored or ())}")
+    stored = group.at("vars") if isinstance(group, Group) else None
+    count = len(stored.members) if isinstance(stored, Group) else 0
+    if own and count != len(own):
+        text = f"layer {name[:80]!r} has {len(own)} weights of its own, the file {count}"
+        raise InvalidError(text, reason="BAD_WEIGHTS")
     for number, variable in enumerate(own):
-        values.put(variable, hdf5.array_at(stored, str(number)), name)
+        values.put(variable, stored_at(stored, str(number)), name)
     for inner, attributes in within:
         if inner.weights:
-            members = [group[attribute] for attribute in attributes if group is not None and attribute in group]
-            _read_layer(inner, members[0] if members else None, values, seen, name)
+            held = group.members if isinstance(group, Group) else {}
+            _read_layer(inner, next((held[each] for each in attributes if each in held), None), values, seen, name)
 
 
 def _layers_within(layer: Any) -> list[tuple[Any, list[str]]]:

@@ -1,62 +1,36 @@
-"""The HDF5 format of Keras 2, which Keras 3 still writes: a configuration as an attribute, weights in groups by layer.
+"""Where the HDF5 format of Keras 2, which Keras 3 still writes, keeps the weights of a network.
 
 A group lists its layer's weights in order, those that train first. An inner model is one group for all its layers.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from frostline_zoo.errors import InvalidError
-from frostline_zoo.networks import hdf5
-from frostline_zoo.networks.json_text import parsed
-from frostline_zoo.networks.keras2 import as_it_is, in_keras_3
-from frostline_zoo.networks.rebuild import Part, rebuild
-from frostline_zoo.networks.weights import Values, check_size, declared
+from frostline_zoo.foreign.tree import Group, Stored
+from frostline_zoo.networks.rebuild import Part
+from frostline_zoo.networks.weights import Values, stored_at
 
 
-def read_keras_h5(path: Path, notes: list[str]) -> tuple[Part, Values]:
-    """Returns a network of the HDF5 format, its variables declared, and the values of these.
-
-    Args:
-        path: the file.
-        notes: gets a line for each thing that is not taken over.
+def read_weights(part: Part, group: Group, values: Values) -> None:
+    """Puts the weights of a network's declared variables into `values`.
 
     Raises:
-        InvalidError, ExhaustedError: as `importer.import_network`.
+        InvalidError: the file does not have them, or in other shapes.
     """
-    with hdf5.opened(path) as file:
-        config = hdf5.text_attribute(file, "model_config")
-        if config is None:
-            text = "the HDF5 file holds weights without a network: save the whole model, not its weights alone"
-            raise InvalidError(text, reason="BAD_HDF5")
-        version = hdf5.text_attribute(file, "keras_version") or ""
-        with declared():
-            part = rebuild(parsed(config), as_it_is if version.startswith("3.") else in_keras_3)
-            check_size([part.layer])
-        groups = file.get("model_weights")
-        if groups is None or hasattr(groups, "shape"):
-            raise hdf5.bad("it has no weights")
-        values = Values()
-        for inner in part.parts or ():
-            _read(inner, groups.get(inner.name), values)
-        if "optimizer_weights" in file:
-            notes.append("the optimizer's state was left out: a training job starts its own")
-        return part, values
+    for inner in part.parts or ():
+        _read(inner, group.at(inner.name), values)  # Keras 2 allowed slashes in names
 
 
-def _read(part: Part, group: Any, values: Values) -> None:
+def _read(part: Part, group: Group | Stored | None, values: Values) -> None:
     variables = _unique(_training(part) + _other(part))
-    if not variables:
-        return
-    if group is None or hasattr(group, "shape"):
-        raise hdf5.bad(f"it has no weights for layer {part.name[:80]!r}")
-    names = hdf5.names_attribute(group, "weight_names")
+    names = group.weight_names if isinstance(group, Group) else ()
     if len(names) != len(variables):
-        raise hdf5.bad(f"layer {part.name[:80]!r} has {len(variables)} weights, the file {len(names)}")
+        text = f"layer {part.name[:80]!r} has {len(variables)} weights, the file {len(names)}"
+        raise InvalidError(text, reason="BAD_WEIGHTS")
     for variable, name in zip(variables, names, strict=True):
-        values.put(variable, hdf5.array_at(group, name), part.name)
+        values.put(variable, stored_at(group, name), part.name)
 
 
 def _training(part: Part) -> list[Any]:

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
-import ml_dtypes
 import numpy as np
 from keras.src.backend.common import global_state  # where Keras lists declared variables; it has no public name
 
 from frostline_zoo.errors import ExhaustedError, InvalidError
+from frostline_zoo.foreign.tree import Group, Stored
 from frostline_zoo.manifest import Parameter
 from frostline_zoo.tensors import Array
 
@@ -91,14 +91,26 @@ def check_size(layers: Iterable[Any]) -> None:
         )
 
 
+def stored_at(group: Group | Stored | None, path: str) -> Stored:
+    """Returns the array at a path below a group.
+
+    Raises:
+        InvalidError: there is none.
+    """
+    found = group.at(path) if isinstance(group, Group) else None
+    if found is None or isinstance(found, Group):
+        raise InvalidError(f"the file has no weights {path[:80]!r}", reason="BAD_WEIGHTS")
+    return found
+
+
 class Values:
     """Values for declared variables, from a file; each is checked against its variable as it is put."""
 
     def __init__(self) -> None:
         self._arrays: dict[int, Array] = {}
 
-    def put(self, variable: Any, stored: Any, layer: str) -> None:
-        """Reads a variable's value from an array, on disk or not, whose `[()]` gives its numbers.
+    def put(self, variable: Any, stored: Stored, layer: str) -> None:
+        """Takes a variable's value from an array.
 
         Raises:
             InvalidError: the array is not of the variable's shape.
@@ -108,10 +120,7 @@ class Values:
             text = f"layer {layer[:80]!r}: {variable.name} has the shape {shape}, the file's weights {stored.shape}"
             raise InvalidError(text, reason="BAD_WEIGHTS")
         dtype = np.dtype(keras.backend.standardize_dtype(variable.dtype))
-        array = np.asarray(stored[()])
-        if array.dtype.kind == "V":  # bfloat16, for which HDF5 has no type
-            array = array.view(ml_dtypes.bfloat16)
-        self._arrays[id(variable)] = array.astype(dtype, copy=False)
+        self._arrays[id(variable)] = np.asarray(stored[()]).astype(dtype, copy=False)
 
     def of(self, variable: Any) -> Array:
         """Returns a variable's value.

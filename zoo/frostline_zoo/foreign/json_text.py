@@ -11,16 +11,16 @@ MAX_BYTES = 16 << 20
 MAX_DEPTH = 100
 
 
-def parsed(text: str | bytes) -> Any:
+def parsed(text: str | bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Any:
     """Returns the value that a configuration's text writes.
 
     Raises:
-        InvalidError: it is not JSON (BAD_JSON), or is nested more than 100 deep (LIMIT_DEPTH).
-        ExhaustedError: it is longer than 16 MiB.
+        InvalidError: it is not JSON (BAD_JSON), or is nested more than `max_depth` deep (LIMIT_DEPTH).
+        ExhaustedError: it is longer than `max_bytes`.
     """
-    if len(text) > MAX_BYTES:
-        raise ExhaustedError(f"the configuration is longer than {MAX_BYTES >> 20} MiB", reason="LIMIT_INFLATE")
-    deep = InvalidError(f"the configuration is nested more than {MAX_DEPTH} deep", reason="LIMIT_DEPTH")
+    if len(text) > max_bytes:
+        raise ExhaustedError(f"the configuration is longer than {max_bytes >> 20} MiB", reason="LIMIT_INFLATE")
+    deep = InvalidError(f"the configuration is nested more than {max_depth} deep", reason="LIMIT_DEPTH")
     try:
         value = json.loads(text, parse_constant=_refuse)
     except RecursionError as error:
@@ -28,11 +28,19 @@ def parsed(text: str | bytes) -> Any:
     except ValueError as error:
         raise InvalidError("the configuration is not JSON: save the network again", reason="BAD_JSON") from error
     level = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(max_depth):
         level = [inner for outer in level if isinstance(outer, list | dict) for inner in _members(outer)]
         if not level:
             return value
     raise deep
+
+
+def parsed_object(text: str | bytes) -> dict[str, Any]:
+    """Returns the object that a configuration's text writes. Raises as `parsed`, and BAD_CONFIG for another value."""
+    value = parsed(text)
+    if not isinstance(value, dict):
+        raise InvalidError("the configuration is not an object: save the network again", reason="BAD_CONFIG")
+    return value
 
 
 def _members(value: list[Any] | dict[str, Any]) -> list[Any]:

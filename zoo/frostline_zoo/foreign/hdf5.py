@@ -8,15 +8,17 @@ claim far more than the file holds are refused.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import h5py
+import ml_dtypes
 import numpy as np
 
 from frostline_zoo.errors import ExhaustedError, InvalidError
+from frostline_zoo.foreign.tree import Group, Stored
+from frostline_zoo.tensors import Array
 
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 60
@@ -28,7 +30,7 @@ _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FL
 
 
 @contextmanager
-def opened(source: Path | BinaryIO) -> Iterator[h5py.File]:
+def opened(source: BinaryIO) -> Iterator[h5py.File]:
     """Opens an HDF5 file after a walk through all of it.
 
     Raises:
@@ -105,7 +107,41 @@ def text_attribute(group: Any, name: str) -> str | None:
     raise bad(f"its {name} is not text")
 
 
-def names_attribute(group: Any, name: str) -> list[str]:
+def tree(group: h5py.Group, names: Iterable[str]) -> Group:
+    """Returns the arrays of numbers below those members of a group, not read yet.
+
+    An array that has several names in the file is one.
+    """
+    return _tree(group, names, {})
+
+
+def _tree(group: h5py.Group, names: Iterable[str], seen: dict[int, Stored]) -> Group:
+    members: dict[str, Group | Stored] = {}
+    for name in names:
+        member = group[name]
+        if isinstance(member, h5py.Group):
+            members[name] = _tree(member, member, seen)
+        elif member.dtype.kind != "S":
+            stored = _BFloat16(member) if is_bfloat16(member) else member
+            members[name] = seen.setdefault(h5py.h5o.get_info(member.id).addr, stored)
+    return Group(_names(group, "weight_names"), members)
+
+
+class _BFloat16:
+    """An array of bfloat16, for which HDF5 has no type."""
+
+    dtype: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self._dataset = dataset
+        self.shape: tuple[int, ...] = dataset.shape
+
+    def __getitem__(self, key: Any) -> Array:
+        array: Array = np.asarray(self._dataset[key]).view(self.dtype)
+        return array
+
+
+def _names(group: h5py.Group, name: str) -> tuple[str, ...]:
     """Returns an attribute that is a list of names; Keras cuts a long one into `name0`, `name1`, ..."""
     if name in group.attrs:
         pieces = [group.attrs[name]]
@@ -114,12 +150,4 @@ def names_attribute(group: Any, name: str) -> list[str]:
         while f"{name}{len(pieces)}" in group.attrs:
             pieces.append(group.attrs[f"{name}{len(pieces)}"])
     listed = [each for piece in pieces for each in np.asarray(piece).reshape(-1).tolist()]
-    return [each.decode() if isinstance(each, bytes) else str(each) for each in listed]
-
-
-def array_at(group: Any, path: str) -> h5py.Dataset:
-    """Returns the array of numbers at `path` below a group, not read yet."""
-    found = group.get(path)
-    if not isinstance(found, h5py.Dataset) or found.dtype.kind == "S":
-        raise bad(f"it has no weights {path[:80]!r}")
-    return found
+    return tuple(each.decode() if isinstance(each, bytes) else str(each) for each in listed)

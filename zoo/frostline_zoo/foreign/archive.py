@@ -8,14 +8,16 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import BinaryIO
 
 from frostline_zoo.errors import ExhaustedError, InvalidError
+from frostline_zoo.foreign.formats import unsafe_format
 
 MAX_MEMBERS = 10_000
 MAX_EXPANSION = 20
 _SMALL = 1 << 20
 _HEADER_BYTES = 30
+_PICKLED = ("data.pkl", "constants.pkl")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -46,15 +48,16 @@ class Archive:
 
 
 @contextmanager
-def opened_archive(path: Path) -> Iterator[Archive]:
+def opened_archive(source: BinaryIO) -> Iterator[Archive]:
     """Opens an archive, its list of members checked.
 
     Raises:
         InvalidError: it is damaged, or a member overlaps another, is encrypted, doubled, a link, or named like a path
-            out of the archive.
+            out of the archive (BAD_ARCHIVE); it is what PyTorch saves, which can run code (UNSAFE_FORMAT).
+        ExhaustedError: it has too many members (LIMIT_MEMBERS).
     """
     try:
-        with zipfile.ZipFile(path) as file:
+        with zipfile.ZipFile(source) as file:
             members = file.infolist()
             _check(members)
             yield Archive(frozenset(info.filename for info in members), file)
@@ -74,6 +77,8 @@ def _check(members: list[zipfile.ZipInfo]) -> None:
     end = 0
     for info in sorted(members, key=lambda member: member.header_offset):
         name = info.orig_filename
+        if name.rpartition("/")[2] in _PICKLED:
+            raise unsafe_format("a pickle in an archive, as PyTorch saves")
         if name.startswith("/") or "\\" in name or ":" in name or "\0" in name or ".." in name.split("/"):
             raise bad(f"the member {name[:80]!r} points outside of it")
         if name in names:

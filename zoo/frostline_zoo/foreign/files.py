@@ -1,0 +1,80 @@
+"""The files of one import, in one piece of memory: bytes, and which of them are whose."""
+
+from __future__ import annotations
+
+import io
+import mmap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Self
+
+from typing_extensions import Buffer
+
+
+class Member(NamedTuple):
+    """One file of an import: its name, which may have folders in it, and where its bytes are, in bytes."""
+
+    name: str
+    offset: int
+    size: int
+
+
+class Files(Mapping[str, bytes]):
+    """The files by name."""
+
+    def __init__(self, content: Buffer, members: Sequence[Member]) -> None:
+        self._content = memoryview(content)
+        self._members = {member.name: member for member in members}
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Returns a file on disk, alone, mapped."""
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+        return cls(content, [Member(path.name, 0, size)])
+
+    def view(self, name: str) -> memoryview:
+        """Returns a file's bytes, not copied. Raises KeyError."""
+        _, offset, size = self._members[name]
+        return self._content[offset : offset + size]
+
+    def open(self, name: str) -> BinaryIO:
+        """Returns a file to be read from, not copied. Raises KeyError."""
+        return io.BufferedReader(_Reading(self.view(name)))
+
+    def __getitem__(self, name: str) -> bytes:
+        return bytes(self.view(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+
+class _Reading(io.RawIOBase):
+    """Bytes in memory as a file."""
+
+    def __init__(self, content: memoryview) -> None:
+        self._content = content
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        piece = self._content[self._at : self._at + memoryview(buffer).nbytes]
+        memoryview(buffer).cast("B")[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._content)}[whence]
+        if start + offset < 0:
+            raise ValueError("a place before the start")
+        self._at = min(start + offset, len(self._content))
+        return self._at

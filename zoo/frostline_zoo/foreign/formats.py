@@ -1,0 +1,72 @@
+"""Which format a file is of, by its first bytes; its name counts only where a format has no such sign."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from frostline_zoo.errors import InvalidError
+
+FORMATS = ("keras", "keras_h5", "safetensors")
+START_BYTES = 16
+
+_MAGIC = {b"PK\x03\x04": "keras", b"\x89HDF\r\n\x1a\n": "keras_h5"}
+_SUFFIXES = {
+    ".keras": "keras",
+    ".h5": "keras_h5",
+    ".hdf5": "keras_h5",
+    ".safetensors": "safetensors",
+}
+_PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+_PACKED = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\xfd7zXZ\x00")
+
+
+def format_of(name: str, start: bytes, asked: str = "auto") -> str:
+    """Returns the format of a file.
+
+    Args:
+        name: the file's name; empty where there is none.
+        start: its first bytes, at least 16 where it has as many.
+        asked: the format that it is said to have, or "auto".
+
+    Raises:
+        InvalidError: the format is unknown, or another one than was asked for or than its name says (UNKNOWN_FORMAT),
+            or can hold code (UNSAFE_FORMAT).
+    """
+    if asked not in ("auto", *FORMATS):
+        text = f"the format {asked[:80]!r} is not known: use auto, {', '.join(FORMATS)}"
+        raise InvalidError(text, reason="UNKNOWN_FORMAT")
+    if not start:
+        raise InvalidError("the file is empty: send a .keras or .h5 file", reason="UNKNOWN_FORMAT")
+    if start.startswith(_PICKLES):
+        raise unsafe_format("a pickle")
+    if start.startswith(_PACKED):
+        raise unsafe_format("a packed archive, such as some hide pickles in")
+    named = _SUFFIXES.get(PurePosixPath(name).suffix.lower())
+    found = _by_start(start) or (named if named in _WITHOUT_MAGIC else None)
+    if found is None:
+        text = f"the file is of no format known here: {', '.join(FORMATS)}"
+        raise InvalidError(text, reason="UNKNOWN_FORMAT")
+    if asked not in ("auto", found):
+        text = f"the file is not {asked} but {found}: leave the format out, or name that one"
+        raise InvalidError(text, reason="UNKNOWN_FORMAT")
+    if asked == "auto" and named not in (None, found):
+        text = f"the file is named as {named} but is {found}: rename it, or name the format"
+        raise InvalidError(text, reason="UNKNOWN_FORMAT")
+    return found
+
+
+# Formats whose files start with nothing of their own: the name decides, where no other format's sign is there.
+_WITHOUT_MAGIC = frozenset({"safetensors"})
+
+
+def unsafe_format(what: str) -> InvalidError:
+    """Returns the refusal of a format that can hold code."""
+    text = f"the file is {what}, which can run code, and is not taken in: save the network as .keras or .h5"
+    return InvalidError(text, reason="UNSAFE_FORMAT")
+
+
+def _by_start(start: bytes) -> str | None:
+    found = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
+    if found is None and start[8:9] == b"{":
+        return "safetensors"
+    return found

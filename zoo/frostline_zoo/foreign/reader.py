@@ -1,0 +1,52 @@
+"""The readers by format: what the jail does with a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+from frostline_zoo.errors import InvalidError
+from frostline_zoo.foreign.files import Files
+from frostline_zoo.foreign.formats import START_BYTES, format_of
+from frostline_zoo.foreign.wire import Parsed, encode
+
+Reader = Callable[[Files, str], AbstractContextManager[Parsed]]
+"""Gives the network in the files, the main one named; its arrays may be read only while the context lasts."""
+
+# What a file that is not as its format says makes Python raise, where no reader foresaw it.
+_STUMBLES = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, AssertionError)
+
+
+def reader_for(format: str) -> Reader:
+    """Returns the reader of a format, with all that it needs imported: in the jail nothing can be, later."""
+    if format == "keras":
+        from frostline_zoo.foreign.keras_file import read_keras_file
+
+        return read_keras_file
+    if format == "keras_h5":
+        from frostline_zoo.foreign.keras_h5 import read_keras_h5
+
+        return read_keras_h5
+    from frostline_zoo.foreign.safetensors_file import read_safetensors
+
+    return read_safetensors
+
+
+def format_in(files: Files, main: str, asked: str) -> str:
+    """Returns the format of an import's main file. Raises InvalidError as `formats.format_of`."""
+    return format_of(main, bytes(files.view(main)[:START_BYTES]), asked)
+
+
+def answer(reader: Reader, files: Files, main: str) -> Iterator[bytes | memoryview]:
+    """Yields the network in the files as `wire` writes it.
+
+    Raises:
+        InvalidError: the format can hold code (UNSAFE_FORMAT), the file is damaged (BAD_ARCHIVE, BAD_HDF5,
+            BAD_SAFETENSORS, BAD_JSON, BAD_CONFIG, LIMIT_DEPTH), or points outside itself (EXTERNAL_REFERENCE).
+        ExhaustedError: it unpacks to more than is taken (LIMIT_INFLATE, LIMIT_PARAMS, LIMIT_MEMBERS, LIMIT_HEADER).
+    """
+    try:
+        with reader(files, main) as network:
+            yield from encode(network)
+    except _STUMBLES as error:
+        raise InvalidError("the file's network does not hold together: save it again", reason="BAD_CONFIG") from error

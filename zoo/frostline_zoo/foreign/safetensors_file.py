@@ -1,0 +1,51 @@
+"""Weights as safetensors: checked to the last byte. They are numbers without a network."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from frostline_zoo.errors import CorruptError, ExhaustedError, InvalidError
+from frostline_zoo.foreign.files import Files
+from frostline_zoo.tensors import MAX_HEADER_BYTES, Array, arrays_in
+
+
+def read_safetensors(files: Files, main: str) -> NoReturn:
+    """Refuses the file: there is no network in it.
+
+    Raises:
+        InvalidError: always; BAD_SAFETENSORS where it is damaged, NO_NETWORK otherwise.
+        ExhaustedError: its header is too long (LIMIT_HEADER).
+    """
+    tensors_of(files.view(main))
+    text = "the file holds weights without a network: send the network that they belong to"
+    raise InvalidError(text, reason="NO_NETWORK")
+
+
+def tensors_of(content: memoryview) -> dict[str, Array]:
+    """Returns the arrays of a safetensors file, as views of it.
+
+    Raises:
+        InvalidError: it is damaged, names a tensor twice, or has bytes that no tensor owns (BAD_SAFETENSORS).
+        ExhaustedError: its header is too long (LIMIT_HEADER).
+    """
+    header_bytes = int.from_bytes(content[:8], "little")
+    if MAX_HEADER_BYTES < header_bytes <= len(content) - 8:
+        text = f"the tensor file has a header of {header_bytes:,} bytes: at most {MAX_HEADER_BYTES:,} are taken"
+        raise ExhaustedError(text, reason="LIMIT_HEADER")
+    try:
+        if header_bytes > len(content) - 8:
+            raise ValueError(header_bytes)
+        header = json.loads(bytes(content[8 : 8 + header_bytes]), object_pairs_hook=_each_once)
+        if isinstance(header, dict):
+            header.pop("__metadata__", None)
+        return arrays_in(header, content[8 + header_bytes :])
+    except (ValueError, RecursionError, CorruptError) as error:
+        text = "the tensor file's header does not describe its bytes: save it again"
+        raise InvalidError(text, reason="BAD_SAFETENSORS") from error
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("a key twice")
+    return dict(pairs)
