@@ -31,7 +31,7 @@ def filled(root: Path, count: int = 50, shape: tuple[int, ...] = (3, 5)) -> tupl
 
 def read(trunk: TrunkRows, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     out = np.full((len(wanted), *trunk.shape), np.nan, trunk.dtype)
-    return trunk.read(wanted, out), out
+    return trunk.read(trunk.find(wanted), out), out
 
 
 @pytest.mark.parametrize(

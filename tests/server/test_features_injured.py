@@ -37,7 +37,7 @@ def opened(folder: Path, segments: int = 2) -> TrunkRows:
 def there(rows: TrunkRows, count: int) -> np.ndarray:
     """Reads rows from 0 on, checks what is answered, and returns which were."""
     out = np.empty((count, *SHAPE), np.float32)
-    present = rows.read(keys(0, count), out)
+    present = rows.read(rows.find(keys(0, count)), out)
     assert (out[present] == values(0, count)[present]).all()
     return present
 

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from frostline_server.features.cut_tensor import CutTensor
-from frostline_server.features.rows import TrunkRows
+from frostline_server.features.rows import Found, TrunkRows
 from frostline_server.features.segment import feature_keys
 from frostline_server.features.store import FeatureStore
 from frostline_zoo.errors import CorruptError, ExhaustedError
@@ -109,6 +109,7 @@ class Features:
         ]
         self._is_kept = any(self._rows)
         self._memory: dict[int, list[Array]] = {}
+        self._found: dict[tuple[CutTensor, int], Found] = {}
         self._holds = ExitStack()
         self._changing = threading.Lock()
         self._unsaved: list[tuple[Array, int, list[Array]]] = []
@@ -191,11 +192,19 @@ class Features:
                 array[lost] = computed
         return out
 
+    def look_up(self, view: int = 0) -> None:
+        """Finds all rows of a view in the store at once, for many reads of some of them."""
+        for tensor, rows in zip(self.tensors, self._rows, strict=True):
+            if rows is not None:
+                view_kept = view if tensor.varies else 0
+                self._found = {**self._found, (tensor, view_kept): rows.find(self._keys(tensor, slice(None), view))}
+
     def storage_order(self, places: Array, view: int = 0) -> npt.NDArray[np.int64]:
         """Returns the order of `places` in which `read` is fastest."""
         for tensor, rows in zip(self.tensors, self._rows, strict=True):
             if rows is not None and not self._memory:
-                return rows.storage_order(self._keys(tensor, places, view))
+                order: npt.NDArray[np.int64] = np.argsort(self._find(rows, tensor, places, view).addresses)
+                return order
         return np.arange(len(places))
 
     def in_memory(self, view: int = 0) -> list[Array]:
@@ -264,6 +273,12 @@ class Features:
     def _keys(self, tensor: CutTensor, places: Any, view: int) -> Array:
         return feature_keys(self.examples.digests[places], view if tensor.varies else 0)
 
+    def _find(self, rows: TrunkRows, tensor: CutTensor, places: Array, view: int) -> Found:
+        found = self._found.get((tensor, view if tensor.varies else 0))
+        if found is not None and rows.is_newest(found):
+            return found.at(places)
+        return rows.find(self._keys(tensor, places, view))
+
     def _is_missing(self, places: Any, view: int) -> npt.NDArray[np.bool_]:
         there = np.full(len(self.examples.digests[places]), self._is_kept)
         for tensor, rows in zip(self.tensors, self._rows, strict=True):
@@ -321,7 +336,7 @@ class Features:
         there = np.full(len(places), self._is_kept)
         for tensor, rows, array in zip(self.tensors, self._rows, out, strict=True):
             if rows is not None and there.any():
-                there &= rows.read(self._keys(tensor, places, view), array)
+                there &= rows.read(self._find(rows, tensor, places, view), array)
         if there.any():
             for rows, array in zip(self._rows, out, strict=True):
                 if rows is None:  # an input that the head uses too
@@ -337,9 +352,10 @@ class Features:
             self.computed += len(places)
             is_due = False
             if self._store is not None and self._is_kept:
-                chosen = slice(None) if keep is None else keep
-                self._unsaved.append((places[chosen], view, [rows[chosen] for rows in kept]))
-                self._unsaved_bytes += self.row_bytes * len(places[chosen])
+                chosen = slice(None) if keep is None else np.flatnonzero(keep)
+                if len(places[chosen]):
+                    self._unsaved.append((places[chosen], view, [rows[chosen] for rows in kept]))
+                    self._unsaved_bytes += self.row_bytes * len(places[chosen])
                 waited = time.monotonic() - self._saved_at
                 is_due = self._unsaved_bytes >= _FLUSH_BYTES or waited >= _FLUSH_SECONDS
         if is_due:

@@ -6,10 +6,11 @@ it does not answer is computed again.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,28 @@ from frostline_zoo.errors import CorruptError
 Array = npt.NDArray[Any]
 _DESCRIPTION = "rows.json"
 SEGMENTS = "[0-9]" * 8 + "-*.safetensors"
+
+
+_PLACE_BITS = 40
+_NOWHERE = -1
+
+
+class Found(NamedTuple):
+    """Where the rows of n keys are.
+
+    Attributes:
+        hashes: (n,) of the keys.
+        addresses: (n,), the number of each row's segment above its place there; -1 where there is no row.
+        seen: what they were looked up in: sorted hashes, and their addresses.
+    """
+
+    hashes: Words
+    addresses: npt.NDArray[np.int64]
+    seen: tuple[Words, npt.NDArray[np.int64]]
+
+    def at(self, places: Array) -> Found:
+        """Returns where the rows of those of the keys are that stand at `places`."""
+        return Found(self.hashes[places], self.addresses[places], self.seen)
 
 
 class TrunkRows:
@@ -35,9 +58,9 @@ class TrunkRows:
         self._row_words = -(-self.row_bytes // 8)
         self._segments: list[Segment] = []
         self._known: set[str] = set()
-        # Sorted hashes of the keys, and for each the segment and the place of its row: one value, since threads read
-        # it while another one appends.
-        self._index = (np.empty(0, np.uint64), np.empty(0, np.int32), np.empty(0, np.int64))
+        # Sorted hashes of the keys, and the addresses of their rows: one value, since threads read it while another
+        # one appends.
+        self._index = (np.empty(0, np.uint64), np.empty(0, np.int64))
         self._next_sequence = 0
         self.refresh()
 
@@ -61,37 +84,47 @@ class TrunkRows:
 
     def has(self, keys: Words) -> npt.NDArray[np.bool_]:
         """Returns which of the keys (n, 5) have a row, whole or not."""
-        return self._find(keys)[0]
+        there: npt.NDArray[np.bool_] = self.find(keys).addresses != _NOWHERE
+        return there
 
-    def storage_order(self, keys: Words) -> npt.NDArray[np.int64]:
-        """Returns the places of the keys (n, 5) in the order in which reading them is fastest."""
-        hit, segment_of, place_of = self._find(keys)
-        order: npt.NDArray[np.int64] = np.lexsort((place_of, segment_of, ~hit))
-        return order
+    def find(self, keys: Words) -> Found:
+        """Returns where the rows of the keys (n, 5) are."""
+        known, addresses = seen = self._index
+        hashes = row_checksums(keys)
+        if not len(known):
+            return Found(hashes, np.full(len(keys), _NOWHERE), seen)
+        found = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
+        return Found(hashes, np.where(known[found] == hashes, addresses[found], _NOWHERE), seen)
 
-    def read(self, keys: Words, out: Array) -> npt.NDArray[np.bool_]:
+    def is_newest(self, found: Found) -> bool:
+        """Whether nothing was stored since the rows were found."""
+        return found.seen is self._index
+
+    def read(self, sought: Found, out: Array) -> npt.NDArray[np.bool_]:
         """Copies the rows that are there and whole into their places in `out`; returns which those are.
 
-        The other places of `out` hold anything afterwards. Keys in storage order are read without a second copy.
+        The other places of `out` hold anything afterwards. Rows in storage order are read without a second copy.
 
         Args:
-            keys: (n, 5), see `feature_keys`.
+            sought: what `find` said of n keys.
             out: (n, *shape), C-contiguous, of this dtype.
         """
-        hit, segment_of, place_of = self._find(keys)
-        present = np.zeros(len(keys), bool)
-        found = np.flatnonzero(hit)
+        present = np.zeros(len(sought.hashes), bool)
+        found = np.flatnonzero(sought.addresses != _NOWHERE)
         if not len(found):
             return present
-        found = found[np.lexsort((place_of[found], segment_of[found]))]
-        ends = np.flatnonzero(np.diff(segment_of[found])) + 1
+        if (np.diff(sought.addresses[found]) < 0).any():
+            found = found[np.argsort(sought.addresses[found])]
+        segment_of, place_of = np.divmod(sought.addresses[found], 1 << _PLACE_BITS)
         words = out.reshape(len(out), -1).view(np.uint64) if self.row_bytes % 8 == 0 and self.row_bytes else None
-        for group in np.split(found, ends):
-            # The hash finds a row; the checksum, which covers the whole key, says whether it is the one asked for.
-            segment, first = self._segments[segment_of[group[0]]], int(group[0])
+        starts = [0, *(np.flatnonzero(np.diff(segment_of)) + 1).tolist(), len(found)]
+        for start, end in itertools.pairwise(starts):
+            group, places = found[start:end], place_of[start:end]
+            first, hashes = int(group[0]), sought.hashes[group]
             in_place = words is not None and group[-1] - first + 1 == len(group) and bool((np.diff(group) == 1).all())
             into = words[first : first + len(group)] if words is not None and in_place else None
-            rows, whole = segment.read(place_of[group], keys[group], into)
+            # The hash finds a row; the checksum, which covers the whole key, says whether it is the one asked for.
+            rows, whole = self._segments[segment_of[start]].read(places, hashes, into)
             if into is None:
                 out[group[whole]] = from_words(rows[whole], self.shape, self.dtype)
             present[group[whole]] = True
@@ -119,27 +152,17 @@ class TrunkRows:
         """Returns how many keys have a row."""
         return len(self._index[0])
 
-    def _find(self, keys: Words) -> tuple[npt.NDArray[np.bool_], Array, Array]:
-        """Returns for each key whether it has a row, in which segment, and where there."""
-        known, segment_of, place_of = self._index
-        if not len(known):
-            nowhere = np.zeros(len(keys), np.int64)
-            return np.zeros(len(keys), bool), nowhere, nowhere
-        hashes = row_checksums(keys)
-        found = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
-        return known[found] == hashes, segment_of[found], place_of[found]
-
     def _index_all(self) -> None:
         if not self._segments:
             return
         hashes = np.concatenate([segment.hashes for segment in self._segments])
-        counts = [len(segment.hashes) for segment in self._segments]
-        segment_of = np.repeat(np.arange(len(self._segments), dtype=np.int32), counts)
-        place_of = np.concatenate([np.arange(count, dtype=np.int64) for count in counts])
+        addresses = np.concatenate(
+            [np.arange(len(s.hashes)) + (number << _PLACE_BITS) for number, s in enumerate(self._segments)]
+        )
         # Of several rows under one key the latest counts: it was written because the others were wrong.
         _, latest = np.unique(hashes[::-1], return_index=True)
         latest = len(hashes) - 1 - latest
-        self._index = (hashes[latest], segment_of[latest], place_of[latest])
+        self._index = (hashes[latest], addresses[latest])
 
 
 def read_shape(folder: Path) -> tuple[int, ...]:

@@ -68,18 +68,18 @@ class Segment:
         self._trunk = trunk
 
     def read(
-        self, places: np.ndarray[tuple[int], np.dtype[np.int64]], keys: Words, out: Words | None = None
+        self, places: np.ndarray[tuple[int], np.dtype[np.int64]], hashes: Words, out: Words | None = None
     ) -> tuple[Words, np.ndarray]:
         """Returns the rows at `places`, and for each whether it is what was stored under its key: (k, m), (k,).
 
-        The rows are copied into `out` (k, m) where it is given. Of a file that was replaced or cut short since, none
-        is: touching what is gone of a mapped file would end the process.
+        `hashes` (k,) are those of the keys. The rows are copied into `out` (k, m) where it is given. Of a file that was
+        replaced or cut short since, none is: touching what is gone of a mapped file would end the process.
         """
         if not self._is_there():
             nothing = np.zeros((len(places), self.row_words), np.uint64) if out is None else out
             return nothing, np.zeros(len(places), bool)
         rows = np.take(self._rows, places, axis=0, out=out, mode="clip")
-        return rows, _checksums(self._trunk, keys, rows) == self._checksums[places]
+        return rows, _checksums(self._trunk, hashes, rows) == self._checksums[places]
 
     def _is_there(self) -> bool:
         try:
@@ -94,7 +94,7 @@ def write_segment(folder: Path, sequence: int, trunk: str, keys: Words, rows: Wo
 
     Not synced: what a power cut takes or tears is found by its checksum, and computed again.
     """
-    tensors = {"keys": keys, "rows": rows, "checksums": _checksums(trunk, keys, rows)}
+    tensors = {"keys": keys, "rows": rows, "checksums": _checksums(trunk, row_checksums(keys), rows)}
     path = folder / f"{sequence:08d}-{uuid.uuid4().hex[:8]}.safetensors"
     staged = path.with_suffix(".tmp")
     try:
@@ -116,7 +116,7 @@ def segment_row_count(path: Path) -> int:
             return 0
 
 
-def _checksums(trunk: str, keys: Words, rows: Words) -> Words:
+def _checksums(trunk: str, hashes: Words, rows: Words) -> Words:
     name = np.frombuffer(bytes.fromhex(trunk.removeprefix("sha256:")), np.uint64)[None, :]
-    sums: Words = row_checksums(rows) + row_checksums(keys) * np.uint64(3) + row_checksums(name) * np.uint64(5)
+    sums: Words = row_checksums(rows) + hashes * np.uint64(3) + row_checksums(name) * np.uint64(5)
     return sums

@@ -15,7 +15,7 @@ from frostline_server.training.augmentation import Views
 
 Array = npt.NDArray[Any]
 
-_SLICE_BYTES = 32 << 20
+_SLICE_BYTES = 4 << 20
 _SLICE_STEPS = 16
 _AHEAD = 2
 
@@ -114,6 +114,7 @@ def read_ahead(features: Features, targets: Array, order: Array, view: int, batc
         rows = features.read(places[stored], view)
         return Slice([_filled_up(array, size) for array in rows], _filled_up(targets[places[stored]], size), taken)
 
+    features.look_up(view)
     starts = range(0, len(order), size)
     with ThreadPoolExecutor(_AHEAD, thread_name_prefix="read-ahead") as threads:
         ahead = [threads.submit(read, start) for start in starts[:_AHEAD]]
