@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,22 @@ def test_what_lies_beside_a_random_layer_is_the_same_in_every_view() -> None:
     (one, drawn), (other, drawn_otherwise) = (program([IMAGES], view_seeds(DIGESTS, view)) for view in (1, 2))
     assert one.tobytes() == other.tobytes() == (IMAGES * 0.5).astype(np.float32).tobytes()
     assert not np.array_equal(drawn, drawn_otherwise)
+
+
+def test_networks_of_all_random_layers_are_kept_and_exported_whole(tmp_path: Path) -> None:
+    import keras
+
+    from frostline_zoo.networks.build import build
+    from frostline_zoo.networks.describe import describe
+    from frostline_zoo.networks.export import export_keras
+
+    made = describe(model_of(*map(layer_of, sorted(ARGUMENTS))))
+    network = build(made.manifest, made.blobs.__getitem__)
+    assert describe(network.model).manifest.encode() == made.manifest.encode()
+    export_keras(network, tmp_path / "network.keras")
+    loaded = keras.models.load_model(tmp_path / "network.keras")
+    assert [type(layer).__name__ for layer in loaded.layers[1:]] == sorted(ARGUMENTS)
+    assert np.asarray(loaded(IMAGES, training=False)).tobytes() == IMAGES.tobytes()
 
 
 def splitmix64(state: int, number: int) -> int:
