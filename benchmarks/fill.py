@@ -2,6 +2,9 @@
 
 ResNet-8 on 32x32 and MobileNet on 96x96, frozen up to the layer below the output. Rows are in memory for
 all; ours is the whole way from there: computed, checksummed and written to a store. XLA is shown beside them.
+
+Then MobileNet from JPEG files of 32x32, read, decoded and resized on the way: how much processor time filling takes a
+second, which says how well reading, decoding, computing and writing overlap.
 """
 
 from __future__ import annotations
@@ -20,55 +23,40 @@ import keras
 import numpy as np
 import tensorflow as tf
 from report import Report
+from subjects import CLASSES, jpeg_folder, network_file, open_zoo_with, recipe_of, unheard
 
-from frostline_server.features.fill import fill
+from frostline_client import Client
+from frostline_server.embedded import serve
+from frostline_server.features.features import Features
 from frostline_server.features.store import FeatureStore
-from frostline_server.training.stage import split_at
-from frostline_zoo.graph import cut_through, subgraph
+from frostline_server.training.frozen import CompiledTrunk, Frozen, Level
+from frostline_server.training.prepare import prepare
+from frostline_server.training.programs import Programs
+from frostline_zoo.graph import subgraph
+from frostline_zoo.manifest import Manifest
+from frostline_zoo.names import parse_model_reference
 from frostline_zoo.networks.build import Network, build
-from frostline_zoo.networks.describe import describe
-from frostline_zoo.networks.importer import import_network
-from frostline_zoo.preprocessing import Preprocessing
 
-ASSETS = Path(os.environ.get("FROSTLINE_ASSETS", Path(__file__).parents[2] / "shared" / "assets"))
 BATCH_SIZES = (32, 64, 128, 256, 512)
 
 
-def network(file: str, fallback: Callable[[], keras.Model]) -> Network:
-    """Returns the real network where it is at hand, else one of the same architecture, without its output layer."""
-    path = ASSETS / "networks" / file
-    if path.exists():
-        imported = import_network(path, "auto", Preprocessing())
-        manifest, blobs = imported.manifest, imported.blobs
-    else:
-        described = describe(fallback())
-        manifest, blobs = described.manifest, described.blobs
-    return build(subgraph(manifest), blobs.__getitem__)
+class InMemory:
+    """Examples whose inputs are in memory."""
+
+    def __init__(self, rows: Any) -> None:
+        self.digests = np.random.default_rng(1).integers(0, 256, (len(rows), 32), np.uint8)
+        self._rows = rows
+
+    def inputs(self, places: Any) -> Any:
+        """Returns a run of rows, without a copy: all rows are missing, so that is what is asked for."""
+        return self._rows[places[0] : places[-1] + 1]
 
 
-def mobilenet() -> keras.Model:
-    """MobileNetV1 x0.25 on 96x96."""
-    return keras.applications.MobileNet((96, 96, 3), alpha=0.25, weights=None, classes=2)
-
-
-def resnet8() -> keras.Model:
-    """ResNet-8 for CIFAR-10."""
-
-    def block(x: Any, filters: int, strides: int) -> Any:
-        y = keras.layers.Conv2D(filters, 3, strides, "same")(x)
-        y = keras.layers.ReLU()(keras.layers.BatchNormalization()(y))
-        y = keras.layers.BatchNormalization()(keras.layers.Conv2D(filters, 3, padding="same")(y))
-        if strides > 1:
-            x = keras.layers.Conv2D(filters, 1, strides, "same")(x)
-        return keras.layers.ReLU()(keras.layers.Add()([x, y]))
-
-    inputs = keras.Input((32, 32, 3))
-    x = keras.layers.Conv2D(16, 3, padding="same")(inputs)
-    x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
-    for filters, strides in ((16, 1), (32, 2), (64, 2)):
-        x = block(x, filters, strides)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    return keras.Model(inputs, keras.layers.Dense(10, "softmax")(x))
+def network(name: str, folder: Path) -> Network:
+    """Returns a network without its output layer."""
+    zoo = open_zoo_with(folder / name, network=network_file(name, folder))
+    manifest: Manifest = zoo.models.manifest_of(parse_model_reference("network"))[1]
+    return build(subgraph(manifest), zoo.blobs.get)
 
 
 def in_batches(program: Callable[[Any], Any], rows: Any, size: int) -> Any:
@@ -103,39 +91,62 @@ def ways_of(model: keras.Model, rows: Any) -> dict[str, Callable[[], Any]]:
     return {**ways, "XLA, batch 128": lambda: in_batches(xla, rows, 128)}
 
 
+def from_memory(report: Report, folder: Path) -> None:
+    """Measures filling from rows in memory."""
+    count = 1024 if report.quick else 2048  # a multiple of every batch size, so that nobody computes a part of one
+    for name in ("resnet8_cifar10", "mobilenet_vww96"):
+        trained = network(name, folder)
+        examples = InMemory(np.random.default_rng(0).random((count, *trained.model.inputs[0].shape[1:]), np.float32))
+        frozen, trunk = Frozen(trained, Programs()), CompiledTrunk(trained.model, with_views=False)
+        tensors = frozen.tensors(Level(trained.manifest.outputs, "float32", True), is_image=False, with_views=False)
+        ways = ways_of(trained.model, examples.inputs(np.arange(count)))
+
+        def ours(
+            place: Path, tensors: Any = tensors, examples: InMemory = examples, trunk: CompiledTrunk = trunk
+        ) -> None:
+            features = Features(tensors, examples, None, lambda: trunk, FeatureStore(place), unheard)
+            features.fill([0], into_memory=False)
+            assert features.computed == len(features)
+            features.close()
+
+        ours(folder / name / "warm")
+        for repeat in range(report.repeats):
+            store = folder / name / f"store-{repeat}"
+            taken = {f"frostline, batch {trunk.batch_size}": seconds(functools.partial(ours, store))}
+            taken |= {way: seconds(call) for way, call in ways.items()}
+            own, *theirs, _ = taken.values()
+            for way, value in taken.items():
+                report.row(network=name, repeat=repeat, way=way, rows_per_second=count / value)
+            report.ratio(f"{name}: frostline / the better of predict and tf.function", min(theirs) / own, wanted=0.9)
+
+
+def from_files(report: Report, folder: Path) -> None:
+    """Measures the processor time of filling from JPEG files."""
+    zoo = open_zoo_with(folder / "zoo", mobilenet=network_file("mobilenet_vww96", folder))
+    with serve(folder / "zoo", workers=False) as address, Client(address) as client:
+        client.datasets.push_folder("images", jpeg_folder(folder, 5000))
+    prepared = prepare(recipe_of(base="mobilenet", data="images", classes=CLASSES), zoo)
+    frozen = Frozen(prepared.network, Programs())
+    level = Level(prepared.cuts[0].frontier, "float32", True)
+    for repeat in range(report.repeats + 1):
+        store = FeatureStore(folder / f"store-{repeat}")
+        features = frozen.features(prepared.train, [level], store, unheard, with_views=False)
+        started, used = time.perf_counter(), time.process_time()
+        features.fill([0], into_memory=False)
+        taken, used = time.perf_counter() - started, time.process_time() - used
+        features.close()
+        if not repeat:  # compiles the trunk
+            continue
+        rate = len(features) / taken
+        report.row(network="mobilenet_vww96", repeat=repeat, way="frostline, from JPEG files", rows_per_second=rate)
+        report.ratio("from JPEG files: processor seconds a second, of 2 processors", used / taken, wanted=1.8)
+
+
 def main() -> None:
     report = Report("fill", __doc__)
-    count = 1024 if report.quick else 2048  # a multiple of every batch size, so that nobody computes a part of one
-    for name, file, fallback, shape in (
-        ("ResNet-8", "resnet8_cifar10.h5", resnet8, (32, 32, 3)),
-        ("MobileNet", "mobilenet_vww96.h5", mobilenet, (96, 96, 3)),
-    ):
-        trained = network(file, fallback)
-        rows = np.random.default_rng(0).random((count, *shape), np.float32)
-        digests = np.random.default_rng(1).integers(0, 256, (count, 32), np.uint8)
-        last = trained.manifest.outputs[0].layer
-        head = keras.layers.Dense(2)  # something above the cut
-        model = keras.Model(trained.model.inputs[0], head(trained.model.outputs[0]))
-        whole = Network(describe(model).manifest, model, {**trained.layers, head.name: head}, trained.tensors)
-        trunk, _ = split_at(whole, cut_through(whole.manifest, [last]))
-        ways = ways_of(trained.model, rows)
-        with tempfile.TemporaryDirectory() as folder:
-
-            def ours(store: FeatureStore, trunk: Any = trunk, rows: Any = rows, digests: Any = digests) -> None:
-                # All rows are missing, so every batch is a run of rows, which both sides read without a copy.
-                fill(trunk, digests, lambda places: rows[places[0] : places[-1] + 1], store, lambda *_: None)
-
-            ours(FeatureStore(Path(folder) / "warm"))
-            for repeat in range(report.repeats):
-                store = FeatureStore(Path(folder) / str(repeat))
-                taken = {f"frostline, batch {trunk.batch_size}": seconds(functools.partial(ours, store))}
-                taken |= {way: seconds(call) for way, call in ways.items()}
-                own, *theirs, _ = taken.values()
-                for way, value in taken.items():
-                    report.row(network=name, repeat=repeat, way=way, rows_per_second=count / value)
-                report.ratio(
-                    f"{name}: frostline / the better of predict and tf.function", min(theirs) / own, wanted=0.9
-                )
+    with tempfile.TemporaryDirectory() as name:
+        from_memory(report, Path(name))
+        from_files(report, Path(name))
     report.end()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,10 @@ def gathered(mapped: Any, order: Any) -> Iterator[Any]:
         yield mapped[order[start : start + BATCH_SIZE]]
 
 
-def seconds(batches: Callable[[], Iterator[Any]]) -> float:
+def seconds(batches: Iterator[Any]) -> float:
     """Returns how long it takes until all batches are there."""
     started = time.perf_counter()
-    for batch in batches():
+    for batch in batches:
         batch[0, 0]
     return time.perf_counter() - started
 
@@ -88,8 +88,8 @@ def main() -> None:
                     both = zip(ours(features, targets, order), gathered(mapped, order), strict=True)
                     assert all((left == right).all() for left, right in both)
                     continue
-                own = seconds(lambda: ours(features, targets, order))
-                bare = seconds(lambda: gathered(mapped, order))
+                own = seconds(ours(features, targets, order))
+                bare = seconds(gathered(mapped, order))
                 for what, taken in (("frostline", own), ("numpy", bare)):
                     report.row(repeat=repeat, row_bytes=row_bytes, what=what, bytes_per_second=total / taken)
                 report.ratio(f"frostline / numpy, rows of {row_bytes} bytes", bare / own, wanted=0.7)
