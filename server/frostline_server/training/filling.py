@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from frostline_server.features.features import Features, Listener
 from frostline_server.training.events import Event, Filled, Noted, StageResult
 from frostline_server.training.frozen import Frozen, Level, Part, chain_of
-from frostline_server.training.planner import Planned, fits_memory
+from frostline_server.training.planner import Planned
 from frostline_server.training.prepare import Prepared
 from frostline_server.training.recipe import Recipe
+from frostline_server.training.room import fits_memory
 from frostline_server.training.stage import StageExamples
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.graph import Cut

@@ -38,3 +38,17 @@ class StagePlan:
     seconds_with: float
     seconds_without: float
     reason: str
+
+
+def told_bytes(size: float) -> str:
+    """Returns a size as people read it."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError
+
+
+def told_seconds(seconds: float) -> str:
+    """Returns a time as people read it."""
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"

@@ -9,7 +9,7 @@ Rows that are kept go to the store, where later jobs find them; to memory alone 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -20,10 +20,11 @@ from frostline_server.features.store import FeatureStore
 from frostline_server.training.augmentation import Views, views_of
 from frostline_server.training.costs import Costs, DiskSpeed
 from frostline_server.training.frozen import Frontier, Frozen, Level, Part, PartRows
-from frostline_server.training.plan import StagePlan
+from frostline_server.training.plan import StagePlan, told_bytes, told_seconds
 from frostline_server.training.prepare import Prepared, prepare
 from frostline_server.training.programs import Programs
 from frostline_server.training.recipe import Recipe
+from frostline_server.training.room import fits_budget, fits_memory, stored_bytes
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.graph import Cut, calls_in_order, cut_through
@@ -32,6 +33,7 @@ from frostline_zoo.manifest import TensorRef
 # Rows in the store serve later jobs too, which is worth a little time to this one.
 _STORE_MAY_COST = 1.2
 _STORE_MAY_COST_SECONDS = 0.5
+_USUAL_BYTES_PER_SECOND = 1e9  # of what was lately written, and is read
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,14 @@ class Planned:
         kept_cut: where its rows are kept: the stage's own cut, or a lower one; None where none are.
         source: a cut further down with rows in the store, from which the missing ones are computed.
         views: which views of the training examples it takes.
+        stored: what it keeps on disk, in bytes by digest and dtype.
     """
 
     plan: StagePlan
     kept_cut: Cut | None
     source: Cut | None
     views: Views
+    stored: dict[tuple[str, str], int]
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,11 @@ def plan_recipe(recipe: Recipe, zoo: ZooAccess) -> list[StagePlan]:
     prepared = prepare(recipe, zoo)
     planner = Planner(recipe, prepared, zoo, Costs())
     frozen = Frozen(prepared.network, Programs())
-    return [planner.plan(number, frozen, planner.is_known(number)).plan for number in range(len(recipe.stages))]
+    return [planned.plan for planned in planner.plan_all(frozen)]
+
+
+def _stored(planned: Collection[Planned]) -> dict[tuple[str, str], int]:
+    return {key: size for each in planned for key, size in each.stored.items()}
 
 
 class Planner:
@@ -92,15 +100,24 @@ class Planner:
         self._memory_bytes = zoo.feature_memory_bytes
         self._costs = costs
 
-    def plan(self, number: int, frozen: Frozen, is_known: bool = True) -> Planned:
+    def plan(self, number: int, frozen: Frozen, is_known: bool = True, *, beside: Collection[Planned] = ()) -> Planned:
         """Returns what stage `number` does about its features.
 
         Args:
             number: which stage, counted from 0.
             frozen: the network as it is before the stage.
             is_known: whether it is; otherwise stages before will have changed what lies below the cut.
+            beside: other stages that are filled in the same pass, which share the budget.
         """
-        return _StagePlanner(self, number, frozen, is_known).plan()
+        return _StagePlanner(self, number, frozen, is_known, _stored(beside)).plan()
+
+    def plan_all(self, frozen: Frozen) -> list[Planned]:
+        """Returns what every stage does, given the network as it is before the first."""
+        planned: list[Planned] = []
+        for number in range(len(self._recipe.stages)):
+            is_known = self.is_known(number)
+            planned.append(self.plan(number, frozen, is_known, beside=planned if is_known else ()))
+        return planned
 
     def is_known(self, number: int) -> bool:
         """Whether a stage's trunk is what it is before training: no stage before it trains a layer that it freezes."""
@@ -112,14 +129,17 @@ class Planner:
         }
         return not trained & self._prepared.cuts[number].frozen
 
-    def has_room(self, cut: Cut, frozen: Frozen, beside: int) -> bool:
-        """Whether the rows of a cut fit into the budget beside so many bytes."""
+    def has_room(self, cuts: Collection[Cut], frozen: Frozen, beside: Collection[Planned]) -> bool:
+        """Whether the rows of all these cuts fit into the budget beside what stages keep."""
         rows = len(self._prepared.train) + (len(self._prepared.held_out) if self._prepared.held_out else 0)
-        return fits_budget(rows * frozen.row_bytes(cut.frontier) + beside, self._store.budget_bytes)
+        taken = [size for cut in cuts for size in stored_bytes(frozen, frozen.digests, cut, rows, "float32").values()]
+        return fits_budget(sum(taken) + sum(_stored(beside).values()), self._store.budget_bytes)
 
 
 class _StagePlanner:
-    def __init__(self, planner: Planner, number: int, frozen: Frozen, is_known: bool) -> None:
+    def __init__(
+        self, planner: Planner, number: int, frozen: Frozen, is_known: bool, beside: dict[tuple[str, str], int]
+    ) -> None:
         prepared, recipe = planner._prepared, planner._recipe
         self._recipe = recipe
         self._stage = recipe.stages[number]
@@ -131,6 +151,7 @@ class _StagePlanner:
         self._memory_bytes = planner._memory_bytes
         self._costs = planner._costs
         self._is_known = is_known
+        self._beside = beside
         self._is_image = prepared.train.examples.spec.is_image
 
     def plan(self) -> Planned:
@@ -142,8 +163,9 @@ class _StagePlanner:
         own = self._present(self._cut, self._recipe.dtype)
         total = self._total_rows()
         if own == total and total:
-            read = self._read_seconds(total * self._row_bytes(self._cut))
-            option = _Option(self._cut, "store", read, total * self._row_bytes(self._cut), total, 0)
+            size = total * self._row_bytes(self._cut)  # nothing is left to decide, so nothing is measured
+            read = size * (1 if self._fits_memory(size) else self._stage.epochs) / _USUAL_BYTES_PER_SECOND
+            option = _Option(self._cut, "store", read, size, total, 0)
             known = self._known_seconds_per_row()
             without = self._rows_per_epoch() * self._stage.epochs * known
             return self._planned(option, without, f"all {total} rows are in the store already")
@@ -162,7 +184,7 @@ class _StagePlanner:
         if self._fits_memory(size):
             held = _Option(self._cut, "memory", rows * prepare_seconds, size, 0, rows)
             return self._planned(held, nowhere.seconds, "nothing is frozen; the examples fit into memory")
-        if self._is_image and self._fits_budget(size) and self._recipe.cached:
+        if self._is_image and self._fits_budget(self._cut) and self._recipe.cached:
             present = self._present(self._cut, "float32")
             seconds = (rows - present) * prepare_seconds + size * self._stage.epochs / self._disk.cold_read
             if seconds < nowhere.seconds:
@@ -178,17 +200,17 @@ class _StagePlanner:
             size = total * self._row_bytes(cut)
             present = self._present(cut, dtype)
             missing = total - present
-            fill = missing * self._seconds_to_compute(cut)
+            each = self._seconds_to_compute(cut)
             above = 0.0
             if cut != self._cut:
                 above = self._rows_per_epoch() * self._stage.epochs
                 above *= self._seconds_between(cut.frontier, self._cut.frontier)
-            if self._fits_budget(size):
+            if self._fits_budget(cut):
                 write = missing * self._row_bytes(cut) / self._disk.write
-                seconds = fill + write + above + self._read_seconds(size)
+                seconds = missing * each + write + above + self._read_seconds(size)
                 options.append(_Option(cut, "store", seconds, size, present, missing))
             if self._fits_memory(size):
-                options.append(_Option(cut, "memory", fill + above, size, 0, total))
+                options.append(_Option(cut, "memory", total * each + above, size, 0, total))
         return [*options, self._nowhere()]
 
     def _seconds_to_compute(self, cut: Cut) -> float:
@@ -222,16 +244,16 @@ class _StagePlanner:
             size = self._total_rows() * self._row_bytes(self._cut)
             if len(options) == 1:
                 return (
-                    f"the rows take {_bytes(size)}, more than the {_bytes(self._store.budget_bytes or 0)} for features "
-                    "on disk and the memory for them: they are computed in every epoch"
+                    f"the rows take {told_bytes(size)}, more than the {told_bytes(self._store.budget_bytes or 0)} for "
+                    "features on disk and the memory for them: they are computed in every epoch"
                 )
-            return f"over {epochs}, computing rows takes less time than writing {_bytes(size)} and reading them"
-        saved = f"over {epochs} that takes {_seconds(best.seconds)} in place of {_seconds(nowhere.seconds)}"
+            return f"over {epochs}, computing rows takes less time than writing {told_bytes(size)} and reading them"
+        saved = f"over {epochs} that takes {told_seconds(best.seconds)} in place of {told_seconds(nowhere.seconds)}"
         if best.cut != self._cut:
             layers = ", ".join(repr(ref.layer) for ref in (best.cut or self._cut).frontier)
             return f"rows are smaller at {layers}, and the layers from there to the cut are cheap: {saved}"
         if best.kept == "memory":
-            return f"the budget for features on disk has no room for {_bytes(best.size_bytes)}, memory has: {saved}"
+            return f"the budget for features on disk has no room for {told_bytes(best.size_bytes)}, memory has: {saved}"
         return f"each row is computed once and then read: {saved}"
 
     def _planned(self, option: _Option, seconds_without: float, reason: str) -> Planned:
@@ -252,7 +274,8 @@ class _StagePlanner:
             reason if self._is_known else f"{reason}; what lies below the cut is only known after the stages before",
         )
         source = self._source if option.missing and option.kept == "store" and self._cut.frozen else None
-        return Planned(plan, option.cut, source, self._views)
+        stored = self._stored_bytes(option.cut) if option.cut and option.kept == "store" else {}
+        return Planned(plan, option.cut, source, self._views, stored)
 
     def _rows_per_epoch(self) -> int:
         return len(self._train) + (len(self._held_out) if self._held_out else 0)
@@ -290,8 +313,13 @@ class _StagePlanner:
         parts: list[tuple[Part, list[int]]] = [(self._train, views)]
         return [*parts, (self._held_out, [0])] if self._held_out else parts
 
-    def _fits_budget(self, size_bytes: int) -> bool:
-        return fits_budget(size_bytes, self._store.budget_bytes)
+    def _fits_budget(self, cut: Cut) -> bool:
+        return fits_budget(sum((self._beside | self._stored_bytes(cut)).values()), self._store.budget_bytes)
+
+    def _stored_bytes(self, cut: Cut) -> dict[tuple[str, str], int]:
+        digests = self._frozen.view_digests if self._views.count else self._frozen.digests
+        dtype = self._recipe.dtype if cut == self._cut else "float32"
+        return stored_bytes(self._frozen, digests, cut, self._total_rows(), dtype)
 
     def _fits_memory(self, size_bytes: int) -> bool:
         return fits_memory(size_bytes, self._memory_bytes)
@@ -301,8 +329,8 @@ class _StagePlanner:
         batch_bytes = self._stage.batch_size * self._row_bytes(self._cut)
         if budget and batch_bytes > budget:
             raise InvalidError(
-                f"one batch of features takes {_bytes(batch_bytes)}, and the server's budget for features "
-                f"is {_bytes(budget)}: start it with more --feature-bytes, or write cache: false",
+                f"one batch of features takes {told_bytes(batch_bytes)}, and the server's budget for features "
+                f"is {told_bytes(budget)}: start it with more --feature-bytes, or write cache: false",
                 reason="FEATURE_BUDGET",
             )
 
@@ -363,25 +391,3 @@ class _StagePlanner:
         is_sized = all(None not in self._frozen.network.tensors[ref].shape[1:] for ref in cut.frontier)
         is_lower = cut.frozen < self._cut.frozen and self._frozen.reaches(cut.frontier, self._cut.frontier)
         return cut if is_sized and is_lower else None
-
-
-def fits_budget(size_bytes: int, budget_bytes: int | None) -> bool:
-    """Whether rows fit into the budget for features on disk, with their keys and checksums."""
-    return budget_bytes is None or size_bytes * 1.01 + (1 << 16) <= budget_bytes
-
-
-def fits_memory(size_bytes: int, memory_bytes: int | None) -> bool:
-    """Whether rows fit into the memory for features: once as they are read, and once as the program holds them."""
-    return memory_bytes is None or 2 * size_bytes <= memory_bytes
-
-
-def _bytes(size: float) -> str:
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    raise AssertionError
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"

@@ -155,7 +155,11 @@ class _Run:
         if planned.plan.kept != "store" or not planned.plan.rows_missing:
             return []
         cuts = waiting_cuts(self._around.waiting(), self._recipe, cut, frozen, self._around.zoo)
-        return [each for each in cuts if self._planner.has_room(each, frozen, beside=planned.plan.size_bytes)]
+        chosen: list[Cut] = []
+        for each in cuts:
+            if self._planner.has_room([*chosen, each], frozen, beside=self._plans.values()):
+                chosen.append(each)
+        return chosen
 
     def _plan(self, number: int, frozen: Frozen) -> Planned:
         """Plans the stage, and with the first one all whose trunks are known by then: one pass fills them all."""
@@ -165,7 +169,8 @@ class _Run:
             wanted += [each for each in later if self._planner.is_known(each) and self._prepared.cuts[each].frozen]
         for each in wanted:
             if each not in self._plans:
-                self._plans[each] = self._planner.plan(each, frozen)
+                beside = [planned for other, planned in self._plans.items() if other >= number]
+                self._plans[each] = self._planner.plan(each, frozen, beside=beside)
         return self._plans[number]
 
     def _train(

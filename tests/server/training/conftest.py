@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,16 +93,71 @@ def run(zoo: ZooAccess, tmp_path: Path, programs: Any) -> Callable[..., Any]:
         on: Callable[[Event], None] = lambda _: None,
         stop: Callable[[], bool] = lambda: False,
         waiting: Sequence[str] = (),
+        within: ZooAccess | None = None,
+        costs: Any = None,
         **keys: Any,
     ) -> Any:
         recipe = {"name": name, "data": {"train": "digits"}, "seed": 3, **keys}
-        around = Surroundings(zoo, programs, Costs(), on, Checkpoint(tmp_path / name), stop, lambda: list(waiting))
+        checkpoint = Checkpoint(tmp_path / name)
+        around = Surroundings(within or zoo, programs, costs or Costs(), on, checkpoint, stop, lambda: list(waiting))
         outcome = run_recipe(Recipe.parse(json.dumps(recipe)), around, "jobs/abcabcabcabc")
         with zoo.engine.begin() as connection:
             zoo.models.add_version(connection, name, outcome.manifest)
         return outcome
 
     return run_it
+
+
+@pytest.fixture
+def within(zoo: ZooAccess) -> Callable[..., ZooAccess]:
+    """Opens the zoo with so much disk and memory for features, in bytes; None is no bound."""
+
+    def opened(disk: int | None = None, memory: int | None = None) -> ZooAccess:
+        return replace(zoo, features=FeatureStore(zoo.features.root, disk), feature_memory_bytes=memory)
+
+    return opened
+
+
+@pytest.fixture
+def recorded() -> Callable[..., Any]:
+    """Costs as they were once: seconds a row by layer, bytes a second to and from disk, seconds to prepare a row."""
+    from frostline_server.training.costs import Costs, DiskSpeed
+
+    class Recorded(Costs):
+        def __init__(self, layers: dict[str, float], disk: float = 1e9, prepare: float = 0.0) -> None:
+            self.asked: list[str] = []
+            self._layers, self._speed, self._prepare = layers, DiskSpeed(disk, disk, disk), prepare
+
+        def forward(self, network: Any) -> Any:
+            self.asked.append("forward")
+            calls = {(layer.name, 0) for layer in network.manifest.layers}
+            return {call: self._layers.get(call[0], 0.0) for call in calls}
+
+        def disk(self, folder: Path) -> DiskSpeed:
+            self.asked.append("disk")
+            return self._speed
+
+        def prepare(self, read_inputs: Any, count: int) -> float:
+            self.asked.append("prepare")
+            return self._prepare
+
+    return Recorded
+
+
+@pytest.fixture
+def add_network(zoo: ZooAccess) -> Callable[[str, Any], None]:
+    """Puts a Keras model into the zoo."""
+
+    def add(name: str, model: Any) -> None:
+        from frostline_zoo.networks.describe import describe
+
+        network = describe(model)
+        for content in network.blobs.values():
+            zoo.blobs.put(content)
+        with zoo.engine.begin() as connection:
+            zoo.models.add_version(connection, name, network.manifest)
+
+    return add
 
 
 @pytest.fixture

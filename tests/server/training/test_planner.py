@@ -1,0 +1,120 @@
+"""The planner: with given costs, budgets and rows, where each stage keeps its features, and why."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from frostline_server.training.recipe import Recipe
+from frostline_zoo.errors import InvalidError
+
+pytestmark = pytest.mark.keras
+
+HEAD = [{"Dense": {"units": 5, "activation": "softmax", "name": "top"}}]
+ROWS = 1000
+NARROW, WIDE = 16, 512  # numbers in a row at `low`, and at `wide`, which is the cut
+
+
+@pytest.fixture
+def plans(push_rows: Any, add_network: Any) -> Callable[..., list[Any]]:
+    """Plans recipes over a network that narrows and then widens: 16 -> low 16 -> wide 512 -> flat 512."""
+    import keras
+
+    from frostline_server.training.frozen import Frozen
+    from frostline_server.training.planner import Planner
+    from frostline_server.training.prepare import prepare
+    from frostline_server.training.programs import Programs
+
+    keras.utils.set_random_seed(1)
+    low, wide = keras.layers.Dense(NARROW, name="low"), keras.layers.Dense(WIDE, name="wide")
+    model = keras.Sequential([keras.Input((16,)), low, wide, keras.layers.ReLU(name="flat"), keras.layers.Dense(5)])
+    add_network("base", model)
+    rows = np.random.default_rng(0).normal(size=(ROWS, 16)).astype(np.float32)
+    push_rows("digits", rows, np.arange(ROWS) % 5)
+
+    def planned(zoo: Any, costs: Any, **keys: Any) -> list[Any]:
+        given = {"name": "child", "base": "base", "head": HEAD, "data": {"train": "digits"}, **keys}
+        recipe = Recipe.parse(json.dumps(given))
+        prepared = prepare(recipe, zoo)
+        planner, frozen = Planner(recipe, prepared, zoo, costs), Frozen(prepared.network, Programs())
+        return [each.plan for each in planner.plan_all(frozen)]
+
+    return planned
+
+
+SIZE, ALL = ROWS * WIDE * 4, 1 << 40
+EPOCHS = {"stages": [{"epochs": 10}]}
+DEAR, CHEAP, WIDENING = {"low": 0.01, "wide": 0.01}, {"low": 1e-6, "wide": 1e-6}, {"low": 0.1, "wide": 1e-7}
+SLOW = {"disk": 1e5}
+CASES = {  # layers, disk, bounds: where rows are kept, and why
+    "dear layers": (DEAR, {}, {}, "store", "flat", "once and then read: over 10 epochs .* in place of 200.0 s"),
+    "cheap layers, slow disk": (CHEAP, SLOW, {"memory": 0}, "nowhere", None, "less time than writing 2.0 MB"),
+    "cheap layers, slow disk, memory": (CHEAP, SLOW, {"memory": ALL}, "memory", "flat", "10 epochs"),
+    "cheap layers that widen, slow disk": (
+        WIDENING,
+        SLOW,
+        {"memory": 0},
+        "store",
+        "low",
+        "smaller at 'low'.* 10 epochs",
+    ),
+    "no disk": (DEAR, {}, {"disk": 0}, "memory", "flat", "has no room for 2.0 MB, memory has"),
+    "a small disk": (DEAR, {}, {"disk": SIZE // 2, "memory": 0}, "store", "low", "smaller at 'low'.* 10 epochs"),
+    "no disk, no memory": (DEAR, {}, {"disk": 0, "memory": 0}, "nowhere", None, "take 2.0 MB, more than the 0 bytes"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_rows_are_kept_where_that_takes_least(plans: Any, recorded: Any, within: Any, case: str) -> None:
+    layers, speeds, bounds, kept, at, reason = CASES[case]
+    (plan,) = plans(within(**bounds), recorded(layers, **speeds), **EPOCHS)
+    assert (plan.kept, plan.kept_at) == (kept, (at,) if at else ())
+    assert plan.seconds_with <= plan.seconds_without
+    assert re.search(reason, plan.reason), plan.reason
+
+
+def test_rows_of_a_few_bytes_do_not_fit_into_a_disk_of_their_own_size(plans: Any, recorded: Any, within: Any) -> None:
+    """Their keys and checksums take three times as much."""
+    zoo = within(disk=ROWS * NARROW * 4 + (1 << 16) + 1000, memory=0)
+    (plan,) = plans(zoo, recorded({"low": 0.01}), reuse={"through": "low"}, **EPOCHS)
+    assert plan.kept == "nowhere"
+
+
+def test_stages_share_one_budget(plans: Any, recorded: Any, within: Any) -> None:
+    stages = [{"epochs": 5}, {"epochs": 5, "freeze": {"through": "wide"}}]
+    costs = recorded({"low": 0.01, "wide": 0.01, "flat": 0.01})
+    assert [plan.kept for plan in plans(within(disk=3 * SIZE), costs, stages=stages)] == ["store", "store"]
+    assert [plan.kept for plan in plans(within(disk=3 * SIZE // 2), costs, stages=stages)] == ["store", "memory"]
+
+
+def test_where_all_rows_are_there_nothing_is_measured(plans: Any, run: Any, recorded: Any, within: Any) -> None:
+    run("first", base="base", head=HEAD, stages=[{"epochs": 2}], costs=recorded(DEAR))
+    costs = recorded({})
+    (plan,) = plans(within(), costs, **EPOCHS)
+    assert (plan.kept, plan.rows_present, plan.rows_missing) == ("store", ROWS, 0)
+    assert "all 1000 rows are in the store already" in plan.reason
+    assert costs.asked == []
+
+
+def test_a_budget_smaller_than_one_batch_is_refused(plans: Any, recorded: Any, within: Any) -> None:
+    message = "one batch of features takes 65.5 KB, and the server's budget for features is 65.0 KB: start it with more"
+    with pytest.raises(InvalidError, match=message):
+        plans(within(disk=65_000), recorded({}), **EPOCHS)
+
+
+def test_planning_leaves_the_disk_as_it_is(plans: Any, within: Any, tmp_path: Path) -> None:
+    from frostline_server.training.planner import plan_recipe
+
+    zoo = within()
+    plans(zoo, None, stages=[{"freeze": "none"}])
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    recipe = {"name": "child", "base": "base", "head": HEAD, "data": {"train": "digits"}, **EPOCHS}
+    (plan,) = plan_recipe(Recipe.parse(json.dumps(recipe)), zoo)
+    assert plan.rows_missing == ROWS
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
