@@ -38,8 +38,8 @@ class BlobService(BlobServiceServicer):
             raise InvalidError("the upload is empty: send its size first", reason="NO_FIRST_MESSAGE")
         self._check(first)
         digest = first.digest
-        if not digest or not await asyncio.to_thread(self._blobs.has, digest):
-            upload = await asyncio.to_thread(self._open, first)
+        upload = await asyncio.to_thread(self._open, first)
+        if upload is not None:
             try:
                 digest = await self._receive(upload, first, requests)
                 if upload.digest:
@@ -85,8 +85,11 @@ class BlobService(BlobServiceServicer):
             message = f"a blob of {first.size_bytes} bytes is too large: this server takes at most {self._largest}"
             raise ExhaustedError(message, reason="BLOB_TOO_LARGE", digest=first.digest)
 
-    def _open(self, first: pb.UploadBlobRequest) -> Upload:
-        return self._staging.open(first.digest, first.offset) if first.digest else self._staging.begin()
+    def _open(self, first: pb.UploadBlobRequest) -> Upload | None:
+        """Returns what an upload goes into; None where the store has the blob."""
+        if not first.digest:
+            return self._staging.begin()
+        return None if self._blobs.has(first.digest) else self._staging.open(first.digest, first.offset)
 
     async def _receive(
         self, upload: Upload, first: pb.UploadBlobRequest, rest: AsyncIterator[pb.UploadBlobRequest]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from frostline.v1 import dataset_service_pb2 as messages
@@ -50,40 +51,38 @@ class DatasetService(DatasetServiceServicer):
         """Takes in contents; one thread sorts what has come while others write what is sorted."""
         contents = self._datasets.contents
         sorter = ThreadPoolExecutor(1, "frostline-intake")
+        keepers = ThreadPoolExecutor(MAX_WRITING + 1, "frostline-keep")
         intake: Intake | None = None
-        sorting: deque[Future[Batch | None]] = deque()
-        writing: deque[tuple[Batch, asyncio.Future[None]]] = deque()
+        sorting: deque[Future[_Keeping | None]] = deque()
+        writing: deque[_Keeping] = deque()
+
+        def keeping(sort: Callable[..., Batch | None], *arguments: Any) -> _Keeping | None:
+            batch = sort(*arguments)
+            return None if batch is None else _Keeping(batch, keepers.submit(contents.keep, batch))
+
         try:
             async for request in requests:
                 if intake is None:
                     intake = await asyncio.to_thread(contents.intake, ExampleSpec.parse(request.spec))
                 data, sizes = request.data, list(request.sizes)
                 check_piece(data, is_one=len(sizes) == 1 or len(data) == intake.spec.content_bytes)
-                sorting.append(sorter.submit(intake.add, data, sizes))
+                sorting.append(sorter.submit(keeping, intake.add, data, sizes))
                 while sorting and (sorting[0].done() or len(sorting) > MAX_SORTING):
-                    self._write(await asyncio.wrap_future(sorting[0]), writing)
-                    sorting.popleft()
-                while writing and (writing[0][1].done() or len(writing) > MAX_WRITING):
-                    for answer in await _answers(*writing.popleft()):
+                    await _move(sorting, writing)
+                while writing and (writing[0].kept.done() or len(writing) > MAX_WRITING):
+                    for answer in await _answers(writing.popleft()):
                         yield answer
             if intake is None:
                 raise InvalidError("a push begins with a message that says what the examples are", reason="BAD_SPEC")
-            sorting.append(sorter.submit(intake.rest))
+            sorting.append(sorter.submit(keeping, intake.rest))
             while sorting:
-                self._write(await asyncio.wrap_future(sorting[0]), writing)
-                sorting.popleft()
+                await _move(sorting, writing)
             while writing:
-                for answer in await _answers(*writing.popleft()):
+                for answer in await _answers(writing.popleft()):
                     yield answer
         finally:
-            if intake is not None:  # if the stream broke: what came whole is kept, so that every attempt gets further
-                sorter.submit(_keep_rest, contents, intake, list(sorting))
+            sorter.submit(_end, contents, intake, keepers)
             sorter.shutdown(wait=False)
-
-    def _write(self, batch: Batch | None, writing: deque[tuple[Batch, asyncio.Future[None]]]) -> None:
-        if batch is not None:
-            keeping = asyncio.get_running_loop().run_in_executor(None, self._datasets.contents.keep, batch)
-            writing.append((batch, keeping))
 
     async def CreateDatasetVersion(
         self, request: messages.CreateDatasetVersionRequest, context: Any
@@ -120,17 +119,33 @@ class DatasetService(DatasetServiceServicer):
         return messages.DeleteDatasetResponse()
 
 
-def _keep_rest(contents: Contents, intake: Intake, sorting: list[Future[Batch | None]]) -> None:
-    """Keeps what was sorted and not yet on its way to disk."""
-    batches = [future.result() for future in sorting if not future.cancelled() and future.exception() is None]
-    for batch in (*batches, intake.rest()):
-        if batch is not None and batch.size_bytes >= WORTH_KEEPING_BYTES:
-            contents.keep(batch)
+@dataclass(frozen=True)
+class _Keeping:
+    """A batch on its way to disk."""
+
+    batch: Batch
+    kept: Future[None]
 
 
-async def _answers(batch: Batch, kept: asyncio.Future[None]) -> list[messages.PushExamplesResponse]:
+def _end(contents: Contents, intake: Intake | None, keepers: ThreadPoolExecutor) -> None:
+    """Ends a stream. Where it broke, what came whole is kept, so that every attempt gets further."""
+    if intake is not None and (batch := intake.rest()).size_bytes >= WORTH_KEEPING_BYTES:
+        keepers.submit(contents.keep, batch)
+    keepers.submit(contents.refresh)
+    keepers.shutdown(wait=False)
+
+
+async def _move(sorting: deque[Future[_Keeping | None]], writing: deque[_Keeping]) -> None:
+    """Awaits the first messages' sorting; where that filled a batch, it is on its way to disk."""
+    keeping = await asyncio.shield(asyncio.wrap_future(sorting.popleft()))  # a stream that breaks ends none of it
+    if keeping is not None:
+        writing.append(keeping)
+
+
+async def _answers(keeping: _Keeping) -> list[messages.PushExamplesResponse]:
     """Returns what a batch is answered with once it is durable, in messages that fit."""
-    await kept
+    await asyncio.shield(asyncio.wrap_future(keeping.kept))
+    batch = keeping.batch
     packed = batch.answers.tobytes()
     refused = [messages.RefusedExample(index=index, reason=reason) for index, reason in sorted(batch.refused.items())]
     answers = []

@@ -26,6 +26,10 @@ class Contents:
         self._shard_bytes = shard_bytes
         self._index = ExampleIndex(engine, blobs)
 
+    def refresh(self) -> None:
+        """Takes in what is stored by now, so that whoever looks for it next need not wait for that."""
+        self._index.refresh()
+
     def locate(self, digests: Digests) -> Places:
         """Returns where the examples (n, 32) are stored."""
         self._index.refresh()
@@ -66,4 +70,3 @@ class Contents:
         with self._engine.begin() as connection:
             if connection.scalar(select(shards.c.id).where(shards.c.digest == digest)) is None:
                 connection.execute(insert(shards).values(**row, created=now()))
-        self._index.refresh()

@@ -143,7 +143,8 @@ class Intake:
         return unfit(self.spec, message.data)
 
     def _remember(self, digests: Digests) -> None:
-        if len(self._seen) > MAX_REMEMBERED:  # by now the index knows all but the last shards
+        if len(self._seen) > MAX_REMEMBERED:
+            self._index.refresh()  # after which it knows all but the last shards
             self._seen = DigestTable()
         self._seen.add(digests)
 
