@@ -1,0 +1,1 @@
+"""ONNX graphs as data: their nodes and tensors, and for each operator what Keras layers say it."""

@@ -1,0 +1,164 @@
+"""ONNX files as drafts: every node said by plain Keras layers, channels last, or refused by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from onnx import ValueInfoProto
+
+from frostline_zoo.foreign.canvas.canvas import Canvas
+from frostline_zoo.foreign.canvas.held import Held, Order, Side, UnsayableError, as_is, channels_last
+from frostline_zoo.foreign.draft import Draft
+from frostline_zoo.foreign.files import Files
+from frostline_zoo.foreign.onnx_graph import arithmetic, convolving, normalizing, resizing, shaping
+from frostline_zoo.foreign.onnx_graph.folding import folded
+from frostline_zoo.foreign.onnx_graph.graph import Graph, Node, graph_of, parsed_model
+from frostline_zoo.foreign.onnx_graph.refusals import bad_onnx, unsupported
+from frostline_zoo.foreign.onnx_graph.step import OPERATORS, Step, Value
+from frostline_zoo.foreign.onnx_graph.tensors import DTYPES
+
+# The modules whose operators are in the table.
+DRAWN = (arithmetic, convolving, normalizing, resizing, shaping)
+
+# Where the number of examples is left open, shapes are computed with this one, which no side of an example has: a
+# reshape that mixes examples is then seen as such.
+_FREE_BATCH = 1_000_003
+_TAKES_CHANNELS_FIRST = {
+    *("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LRN", "PRelu"),
+    *("BatchNormalization", "InstanceNormalization", "GroupNormalization", "Resize", "Upsample"),
+    *("DepthToSpace", "SpaceToDepth"),
+}
+_SAYS_NOTHING_OF_AXES = {
+    *("Add", "Sub", "Mul", "Div", "Cast", "Identity", "Dropout", "Relu", "LeakyRelu", "Clip", "Sigmoid", "Tanh"),
+    *("Neg", "Abs", "Pow", "Pad", "Elu", "Selu", "HardSigmoid", "HardSwish"),
+}
+
+
+def read_onnx(files: Files, main: str) -> Draft:
+    """Returns the network in an ONNX file.
+
+    Args:
+        files: the files of the import; tensors that are kept outside are found among them by their exact names.
+        main: the name of the ONNX file.
+
+    Raises:
+        InvalidError: the file is damaged (BAD_ONNX, LIMIT_DEPTH), has operators that are not ONNX's (UNSAFE_OP) or that
+            no Keras layers say (UNSUPPORTED_OP), or points to files that are not there (EXTERNAL_REFERENCE).
+        ExhaustedError: it is too large (LIMIT_LAYERS, LIMIT_PARAMS).
+    """
+    graph = graph_of(parsed_model(files.view(main)), files, main)
+    return _Drawing(graph).draft()
+
+
+@contextmanager
+def onnx_file(files: Files, main: str) -> Iterator[Draft]:
+    """Gives `read_onnx`'s draft, whose arrays may be read at any time."""
+    yield read_onnx(files, main)
+
+
+class _Drawing:
+    """A graph while it is drawn."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._canvas = Canvas()
+        self._values: dict[str, Value] = dict(graph.constants)
+        self._folded = self._moved = 0
+
+    def draft(self) -> Draft:
+        """Returns the whole."""
+        if not self._graph.inputs:
+            raise bad_onnx("it has no inputs")
+        batch = _batch(self._graph.inputs[0])
+        for entry in self._graph.inputs:
+            self._values[entry.name] = self._input(entry, batch)
+        for node in self._graph.nodes:
+            self._draw(node)
+        outputs = [self._output(name) for name in self._graph.outputs]
+        self._report()
+        return self._canvas.draft(outputs)
+
+    def _input(self, entry: ValueInfoProto, batch: int) -> Held:
+        tensor = entry.type.tensor_type
+        name = entry.name[:80]
+        dtype = DTYPES.get(tensor.elem_type)
+        if not entry.type.HasField("tensor_type") or dtype is None or dtype.kind == "b":
+            raise bad_onnx(f"input {name!r} is no tensor of numbers")
+        sides: list[Side] = [side.dim_value if side.dim_value > 0 else None for side in tensor.shape.dim]
+        if not 1 <= len(sides) <= 6:
+            raise bad_onnx(f"input {name!r} is of rank {len(sides)}, where 1 to 6 are known here")
+        if sides[0] not in (None, 1, batch):
+            raise bad_onnx(f"input {name!r} is of another number of examples than the first")
+        shape = (batch, *sides[1:])
+        order: Order = as_is(len(shape))
+        if len(shape) > 2 and self._takes_channels_first(entry.name):
+            order = channels_last(len(shape))
+            self._canvas.report.notes.append(f"input {name!r} is taken with its channels last")
+        is_whole = dtype.kind in "iu"
+        if dtype.kind not in "iu" and dtype != np.float32:
+            self._canvas.report.notes.append(f"input {name!r} is taken as float32 instead of {dtype.name}")
+        return self._canvas.input(entry.name, shape, order, dtype.name if is_whole else "float32")
+
+    def _takes_channels_first(self, name: str) -> bool:
+        """Whether the first operator that knows axes, going up from a tensor, has channels in axis 1."""
+        names, seen = [name], {name}
+        while names:
+            above = [node for node in self._graph.nodes if set(names).intersection(node.inputs)]
+            if any(node.op_type in _TAKES_CHANNELS_FIRST for node in above):
+                return True
+            passing = [node for node in above if node.op_type in _SAYS_NOTHING_OF_AXES]
+            names = [made for node in passing for made in node.outputs if made not in seen]
+            seen.update(names)
+        return False
+
+    def _draw(self, node: Node) -> None:
+        values = tuple(self._values[name] if name else None for name in node.inputs)
+        try:
+            made: Value | list[Value] | None = None
+            if not any(isinstance(each, Held) for each in values):
+                made = folded(node, [each for each in values if not isinstance(each, Held)])  # type: ignore[assignment]
+                self._folded += made is not None
+            if made is None:
+                if node.op_type not in OPERATORS:
+                    raise UnsayableError("is an operator")
+                made = OPERATORS[node.op_type](Step(self._canvas, self._graph, node, values))
+                self._moved += node.op_type == "Transpose"
+        except UnsayableError as why:
+            raise unsupported(node.op_type, node.name, str(why)) from why
+        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError) as error:
+            raise bad_onnx(f"node {node.name[:80]!r} ({node.op_type[:80]}) does not hold together") from error
+        self._values.update(zip(node.outputs, made if isinstance(made, list) else [made], strict=False))
+
+    def _output(self, name: str) -> Held:
+        value = self._values.get(name)
+        if not isinstance(value, Held):
+            raise bad_onnx(f"output {name[:80]!r} is a constant, or is not made")
+        if value.rank > 2 and value.order == channels_last(value.rank):
+            self._canvas.report.notes.append(f"output {name[:80]!r} is put out with its channels last")
+            return value
+        try:
+            return self._canvas.held(value, as_is(value.rank))
+        except UnsayableError as why:
+            raise unsupported("output", name, str(why)) from why
+
+    def _report(self) -> None:
+        report = self._canvas.report
+        if self._folded:
+            report.notes.append(f"{self._folded} nodes that compute with constants were computed once and left out")
+        if self._moved:
+            report.notes.append(f"{self._moved} transposes were taken as names of axes")
+        if self._graph.idle:
+            report.notes.append(f"{self._graph.idle} nodes that no output needs were left out")
+        taken = {theirs for theirs, _ in report.renamed} | set(report.matched)
+        used = {name for node in self._graph.nodes for name in node.inputs}
+        report.unexpected.extend(name for name in self._graph.constants if name not in taken | used)
+        dtypes = [constant.array.dtype for constant in self._graph.constants.values()]
+        for dtype in sorted({dtype.name for dtype in dtypes if dtype.kind not in "iub"} - {"float32"}):
+            report.notes.append(f"weights of {dtype} were taken in as float32")
+
+
+def _batch(entry: ValueInfoProto) -> int:
+    sides = entry.type.tensor_type.shape.dim
+    return int(sides[0].dim_value) if sides and sides[0].dim_value > 0 else _FREE_BATCH
