@@ -11,6 +11,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from frostline_server.jail.locks import Sandbox
 from frostline_server.services.errors import ErrorInterceptor
 from frostline_server.wiring import Wiring
 
@@ -29,6 +30,10 @@ OPTIONS = [
 ]
 
 log = structlog.get_logger()
+
+
+SANDBOX = "frostline.sandbox"
+"""The health service answers for this name whether files are read in a full jail."""
 
 
 class PortTakenError(Exception):
@@ -69,6 +74,7 @@ async def serve(wiring: Wiring, announce: Callable[[str], None]) -> None:
     await wiring.start()
     for name in ["", *names]:
         await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+    await _tell_of_sandbox(wiring.sandbox, servicer)
     address = f"{settings.listen.rpartition(':')[0]}:{port}"
     log.info("serving", address=address, data=str(settings.data))
     announce(address)
@@ -80,3 +86,12 @@ async def serve(wiring: Wiring, announce: Callable[[str], None]) -> None:
     if wiring.metrics:
         await asyncio.to_thread(wiring.metrics.stop)
     log.info("stopped")
+
+
+async def _tell_of_sandbox(sandbox: Sandbox, servicer: health.aio.HealthServicer) -> None:
+    if sandbox.complete:
+        log.info("files are read in a full jail", landlock=sandbox.landlock_version)
+    else:
+        log.warning("files are read in a jail that lacks locks", missing=sandbox.missing)
+    status = health_pb2.HealthCheckResponse
+    await servicer.set(SANDBOX, status.SERVING if sandbox.complete else status.NOT_SERVING)

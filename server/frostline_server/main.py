@@ -18,6 +18,7 @@ import structlog
 from pydantic import ValidationError
 
 from frostline_server.app import PortTakenError, serve
+from frostline_server.jail.locks import sandbox_here
 from frostline_server.settings import Settings
 from frostline_server.wiring import build
 from frostline_zoo.files import make_folder
@@ -33,6 +34,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 @click.option("--workers/--no-workers", default=None, help="Train, import, export and predict.  [default: --workers]")
 @click.option("--feature-bytes", metavar="SIZE", help="Disk for features, as in 10GiB; 0: none.  [default: half]")
 @click.option("--feature-memory", metavar="SIZE", help="Memory for the features of a job.  [default: half]")
+@click.option(
+    "--require-sandbox", is_flag=True, default=None, help="Do not start where files cannot be read in a full jail."
+)
 @click.option("--metrics", metavar="HOST:PORT", help="Where to serve metrics for Prometheus.  [default: nowhere]")
 @click.version_option(package_name="frostline-server", prog_name="frostline-server")
 def main(**options: Any) -> None:
@@ -53,6 +57,8 @@ def main(**options: Any) -> None:
         settings = Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
         _refuse(_explained(error))
+    if settings.require_sandbox and not (sandbox := sandbox_here()).complete:
+        _refuse(f"{sandbox.missing}, and --require-sandbox asks for it: use Linux 5.13 or newer, or do without")
     _log_to_stderr()
     _keep_freed_memory()
     data = settings.data.resolve()

@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from frostline_server.features.store import FeatureStore
+from frostline_server.jail.locks import Sandbox
 from frostline_server.jobs.totals import Totals
 from frostline_server.services.calls import CallCounter
 from frostline_server.settings import host_and_port
@@ -22,11 +23,11 @@ from frostline_server.settings import host_and_port
 class Metrics:
     """A server's metrics, and where they are served."""
 
-    def __init__(self, address: str, totals: Totals, features: FeatureStore) -> None:
+    def __init__(self, address: str, totals: Totals, features: FeatureStore, sandbox: Sandbox) -> None:
         """`address` is HOST:PORT; port 0 takes a free one."""
         self._address = address
         self._registry = CollectorRegistry()
-        self._registry.register(_Stored(totals, features))
+        self._registry.register(_Stored(totals, features, sandbox))
         ProcessCollector(registry=self._registry)
         self.calls = CallCounter(self._registry)
         self._serving: tuple[WSGIServer, threading.Thread] | None = None
@@ -53,7 +54,8 @@ class Metrics:
 class _Stored(Collector):
     """What the tables and the disk tell."""
 
-    def __init__(self, totals: Totals, features: FeatureStore) -> None:
+    def __init__(self, totals: Totals, features: FeatureStore, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
         self._totals = totals
         self._features = features
 
@@ -80,6 +82,9 @@ class _Stored(Collector):
         ]:
             yield CounterMetricFamily(f"frostline_{name}", text, value=value)
         yield from self._of_features()
+        yield GaugeMetricFamily(
+            "frostline_sandbox_complete", "Whether files are read in a full jail.", value=self._sandbox.complete
+        )
 
     def _of_features(self) -> Iterator[Metric]:
         trunks = self._features.trunks()

@@ -38,6 +38,7 @@ class Settings(BaseSettings):
         concurrent_calls: calls beyond these are refused.
         feature_bytes: how much disk cached features may take; 0 stores none; None: half of what is free at the start.
         feature_memory: how many bytes of features a job may have in memory; None: half of what there is at the start.
+        require_sandbox: whether to refuse to start where the machine lacks a lock of the jail that files are read in.
         metrics: HOST:PORT to serve Prometheus's metrics on; port 0 takes a free one; None serves none.
         grace_seconds: how long calls that are under way may go on once the server was asked to stop.
     """
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     largest_import_bytes: int = Field(4 * GIBIBYTE, gt=0)
     feature_bytes: Bytes | None = None
     feature_memory: Bytes | None = None
+    require_sandbox: bool = False
     metrics: str | None = None
     concurrent_calls: int = Field(400, gt=0)
     grace_seconds: float = Field(10.0, ge=0)

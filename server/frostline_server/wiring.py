@@ -19,6 +19,8 @@ from frostline.v1 import (
 )
 from frostline_server import machine
 from frostline_server.features.store import FeatureStore
+from frostline_server.jail.jail import Jail
+from frostline_server.jail.locks import Sandbox, sandbox_here
 from frostline_server.jobs.bell import Bell
 from frostline_server.jobs.executor import LocalExecutor
 from frostline_server.jobs.leases import Leases
@@ -65,6 +67,7 @@ class Wiring:
         executor: where jobs run.
         bell: rung when something happens to a job; closed when the server was asked to stop.
         metrics: what is told to Prometheus, where that was asked for.
+        sandbox: what the machine has of the locks of the jail that files are read in.
     """
 
     settings: Settings
@@ -73,6 +76,7 @@ class Wiring:
     executor: LocalExecutor
     bell: Bell
     metrics: Metrics | None
+    sandbox: Sandbox
 
     async def start(self) -> None:
         """Starts the worker processes, in the background."""
@@ -99,10 +103,10 @@ def build(settings: Settings, data: Path) -> Wiring:
     models, tags, datasets = Models(engine, blobs), Tags(engine), Datasets(engine, blobs)
     features = _features(data, settings.feature_bytes)
     memory_bytes = settings.feature_memory or machine.memory_bytes() // 2
-    bell = Bell()
+    bell, sandbox = Bell(), sandbox_here()
     workbench = Workbench(_worker("workbench", data, features, memory_bytes))
     executor = LocalExecutor(_worker("trainer", data, features, memory_bytes), Leases(engine, models), bell)
-    imports = Imports(engine, blobs, models, workbench, settings.largest_import_bytes)
+    imports = Imports(engine, blobs, models, Jail(), workbench, settings.largest_import_bytes)
     services = [
         Service(
             "frostline.v1.BlobService",
@@ -135,8 +139,8 @@ def build(settings: Settings, data: Path) -> Wiring:
             prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server,
         ),
     ]
-    metrics = Metrics(settings.metrics, Totals(engine), features) if settings.metrics else None
-    return Wiring(settings, services, workbench, executor, bell, metrics)
+    metrics = Metrics(settings.metrics, Totals(engine), features, sandbox) if settings.metrics else None
+    return Wiring(settings, services, workbench, executor, bell, metrics, sandbox)
 
 
 def open_zoo(data: Path, feature_bytes: int, feature_memory_bytes: int) -> ZooAccess:

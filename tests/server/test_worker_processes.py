@@ -111,7 +111,7 @@ async def echo(workbench: Workbench) -> bytes:
 def test_what_an_import_kills_is_the_file_s_fault_and_the_next_call_is_answered(command: list[str]) -> None:
     async def use(workbench: Workbench) -> None:
         with pytest.raises(InvalidError, match="made its reader crash"):
-            await workbench.import_network(Path("hostile.h5"), "auto", {})
+            await workbench.take_in(Path("hostile"), {})
         assert await echo(workbench) == b"abcd"
 
     with_workbench(command, use)

@@ -56,26 +56,36 @@ class Tag(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class ImportModelRequest(_message.Message):
-    __slots__ = ("header", "data")
+    __slots__ = ("header", "data", "member")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
     header: ImportModelHeader
     data: bytes
-    def __init__(self, header: _Optional[_Union[ImportModelHeader, _Mapping]] = ..., data: _Optional[bytes] = ...) -> None: ...
+    member: ImportMember
+    def __init__(self, header: _Optional[_Union[ImportModelHeader, _Mapping]] = ..., data: _Optional[bytes] = ..., member: _Optional[_Union[ImportMember, _Mapping]] = ...) -> None: ...
+
+class ImportMember(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class ImportModelHeader(_message.Message):
-    __slots__ = ("model", "format", "preprocessing", "request_id", "size_bytes")
+    __slots__ = ("model", "format", "preprocessing", "request_id", "size_bytes", "file_name")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     PREPROCESSING_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FILE_NAME_FIELD_NUMBER: _ClassVar[int]
     model: str
     format: str
     preprocessing: str
     request_id: str
     size_bytes: int
-    def __init__(self, model: _Optional[str] = ..., format: _Optional[str] = ..., preprocessing: _Optional[str] = ..., request_id: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+    file_name: str
+    def __init__(self, model: _Optional[str] = ..., format: _Optional[str] = ..., preprocessing: _Optional[str] = ..., request_id: _Optional[str] = ..., size_bytes: _Optional[int] = ..., file_name: _Optional[str] = ...) -> None: ...
 
 class ImportModelResponse(_message.Message):
     __slots__ = ("version", "new_blob_count", "shared_blob_count", "notes")

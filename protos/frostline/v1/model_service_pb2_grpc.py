@@ -92,15 +92,17 @@ class ModelServiceServicer(object):
     """
 
     def ImportModel(self, request_iterator, context):
-        """Takes in a network from a file of another tool, as a new version. The first message carries the header; the
-        following ones the file's bytes. The file is read as data: no code in it is run, and it is not kept. The model
-        is created where it does not exist.
+        """Takes in a network from files of another tool, as a new version. The first message carries the header; the
+        following ones the main file's bytes. Where there are further files, each is a message with its name and then its
+        bytes. The files are read as data, in a process that can do nothing else: no code in them is run, no other file
+        and no address that they name is looked at, and they are not kept. The model is created where it does not exist.
 
         Errors:
-        INVALID_ARGUMENT    the file is damaged or of an unknown format; a layer is not on the allow-list; a name or the
-        preprocessing is malformed; a message is out of order.
+        INVALID_ARGUMENT    a file is damaged, of an unknown format, or made its reader crash; a layer is not on the
+        allow-list; a name or the preprocessing is malformed; a message is out of order.
         ALREADY_EXISTS      `request_id` was used for another request.
-        RESOURCE_EXHAUSTED  the file is larger than the server takes, or the disk is full.
+        RESOURCE_EXHAUSTED  the files are larger than the server takes, or too many; to read them takes too much memory
+        or time; the disk is full.
         UNAVAILABLE         the worker process is starting again, or the server stops: try again. Or the server's disk has
         failed: it takes nothing until it is restarted.
         """

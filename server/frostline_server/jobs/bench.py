@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,10 +19,11 @@ from frostline_server.training.planner import plan_recipe
 from frostline_server.training.recipe import Recipe
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.errors import InvalidError, ZooError
+from frostline_zoo.foreign.wire import decode
 from frostline_zoo.manifest import Manifest
 from frostline_zoo.networks.build import build
 from frostline_zoo.networks.export import export_keras
-from frostline_zoo.networks.importer import import_network
+from frostline_zoo.networks.importer import take_in
 from frostline_zoo.preprocessing import Preprocessing
 
 log = structlog.get_logger()
@@ -64,8 +66,10 @@ class Bench:
             log.exception("the workbench failed", call=call.__name__, incident=incident)
             return Frame({"error": {"id": incident}})
 
-    def _import(self, _: bytes, path: str, format: str, preprocessing: dict[str, Any]) -> Frame:
-        imported = import_network(Path(path), format, Preprocessing.from_json(preprocessing))
+    def _import(self, _: bytes, path: str, preprocessing: dict[str, Any]) -> Frame:
+        with Path(path).open("rb") as file:
+            network = decode(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+        imported = take_in(network, Preprocessing.from_json(preprocessing))
         new = self._zoo.blobs.missing(imported.blobs)
         for content in imported.blobs.values():
             self._zoo.blobs.put(content)

@@ -71,8 +71,7 @@ class Child:
         Raises:
             UnavailableError: the server is stopping, or it runs no workers.
         """
-        if self._running is None:
-            raise UnavailableError("this server runs no workers: start it with --workers", reason="NO_WORKERS")
+        self.check_running()
         while True:
             if not self._stopping:
                 await self.ready.wait()
@@ -82,6 +81,11 @@ class Child:
                 return await self._channel.send(frame)
             except ConnectionError:
                 self.ready.clear()
+
+    def check_running(self) -> None:
+        """Raises UnavailableError where the process was never started."""
+        if self._running is None:
+            raise UnavailableError("this server runs no workers: start it with --workers", reason="NO_WORKERS")
 
     async def tell(self, frame: Frame) -> None:
         """Sends a frame where a process listens; one that starts later looks around by itself."""

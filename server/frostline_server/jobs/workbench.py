@@ -79,20 +79,24 @@ class Workbench:
         """Stops the process."""
         await self._child.stop(grace_seconds)
 
-    async def import_network(self, source: Path, format: str, preprocessing: dict[str, Any]) -> Imported:
-        """Takes in the network in the file at `source`, and stores its layer blobs.
+    def check_running(self) -> None:
+        """Raises UnavailableError where this server runs no workers."""
+        self._child.check_running()
+
+    async def take_in(self, network: Path, preprocessing: dict[str, Any]) -> Imported:
+        """Takes in a network that the jail has read, and stores its layer blobs.
 
         Args:
-            source: a file on the server.
-            format: "auto", "keras" or "keras_h5".
+            network: a file with what the jail wrote.
             preprocessing: as in a manifest.
 
         Raises:
-            InvalidError: the file is damaged, of an unknown format, or holds what is not allowed.
+            InvalidError: the network does not hold together, or holds what is not allowed.
+            ExhaustedError: it is too large.
             UnavailableError: the server is stopping.
         """
         refusal = InvalidError("the file made its reader crash: it is damaged", reason="READER_CRASHED")
-        arguments = {"path": str(source), "format": format, "preprocessing": preprocessing}
+        arguments = {"path": str(network), "preprocessing": preprocessing}
         frame = await self._call("import", arguments, if_it_dies=refusal)
         return Imported(Manifest.decode(frame.payload), frame.header["new_blob_count"], frame.header["notes"])
 

@@ -1,6 +1,7 @@
-"""Imports: a file on its way from a client, through the workbench, to a version.
+"""Imports: files on their way from a client, through the jail and the workbench, to a version.
 
-A file that is refused leaves nothing. Where only the last transaction fails, the network's blobs stay, named by nothing.
+An import that is refused leaves nothing. Where only the last transaction fails, the network's blobs stay, named by
+nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from frostline.v1 import model_service_pb2 as pb
+from frostline_server.jail.jail import Jail
 from frostline_server.jobs.workbench import Imported, Workbench
 from frostline_server.services.conversion import version_to_proto
 from frostline_server.services.pieces import Writing, check_piece
@@ -23,10 +25,12 @@ from frostline_zoo.catalogue.models import Models
 from frostline_zoo.catalogue.requests import answered, checked_request_id, once
 from frostline_zoo.digests import digest_of_json
 from frostline_zoo.errors import ExhaustedError, InvalidError
+from frostline_zoo.foreign.files import Member, checked_member_name
+from frostline_zoo.foreign.formats import FORMATS
 from frostline_zoo.names import ModelName
 from frostline_zoo.preprocessing import Preprocessing
 
-FORMATS = ("auto", "keras", "keras_h5")
+MAX_FILES = 1_000
 _CALL = "ImportModel"
 
 
@@ -34,11 +38,18 @@ class Imports:
     """Takes in networks from files of other tools."""
 
     def __init__(
-        self, engine: Engine, blobs: LocalBlobStore, models: Models, workbench: Workbench, largest_file_bytes: int
+        self,
+        engine: Engine,
+        blobs: LocalBlobStore,
+        models: Models,
+        jail: Jail,
+        workbench: Workbench,
+        largest_file_bytes: int,
     ) -> None:
         self._engine = engine
         self._blobs = blobs
         self._models = models
+        self._jail = jail
         self._workbench = workbench
         self._largest = largest_file_bytes
 
@@ -54,22 +65,24 @@ class Imports:
             raise InvalidError("an import starts with its header: send that first", reason="NO_FIRST_MESSAGE")
         header = first.header
         model, preprocessing = self._read_header(header)
-        file = await asyncio.to_thread(self._blobs.stage)
-        with file:
-            await self._receive(file, header.size_bytes, requests)
-            asked = [header.model, header.format or FORMATS[0], preprocessing, file.digest]
-            request = digest_of_json("import", asked)
-            earlier = await asyncio.to_thread(self._earlier, header.request_id, request)
-            if earlier is not None:
-                return earlier
-            imported = await self._workbench.import_network(file.path, header.format or FORMATS[0], preprocessing)
+        with await asyncio.to_thread(self._blobs.stage) as network:
+            with await asyncio.to_thread(self._blobs.stage) as content:
+                members = await self._receive(content, header, requests)
+                asked = [header.model, header.format or "auto", preprocessing, content.digest, members]
+                request = digest_of_json("import", asked)
+                earlier = await asyncio.to_thread(self._earlier, header.request_id, request)
+                if earlier is not None:
+                    return earlier
+                self._workbench.check_running()
+                await self._read(content, members, header.format or "auto", network)
+            imported = await self._workbench.take_in(network.path, preprocessing)
             return await asyncio.to_thread(self._commit, model, imported, header.request_id, request)
 
     def _read_header(self, header: pb.ImportModelHeader) -> tuple[ModelName, dict[str, Any]]:
         model = ModelName.parse(header.model)
         checked_request_id(header.request_id)
-        if header.format and header.format not in FORMATS:
-            message = f"format {header.format[:40]!r} is unknown: use {', '.join(FORMATS)}"
+        if header.format not in ("", "auto", *FORMATS):
+            message = f"format {header.format[:40]!r} is unknown: use auto, {', '.join(FORMATS)}"
             raise InvalidError(message, reason="UNKNOWN_FORMAT", field="header.format")
         if header.size_bytes > self._largest:
             raise self._too_large()
@@ -80,11 +93,22 @@ class Imports:
             raise InvalidError(message, reason="BAD_PREPROCESSING", field="header.preprocessing") from error
         return model, Preprocessing.from_json(preprocessing).to_json()
 
-    async def _receive(self, file: StagedFile, size_bytes: int, requests: AsyncIterator[pb.ImportModelRequest]) -> None:
-        size = 0
-        async with Writing(file.append) as writing:
+    async def _receive(
+        self, content: StagedFile, header: pb.ImportModelHeader, requests: AsyncIterator[pb.ImportModelRequest]
+    ) -> list[Member]:
+        """Writes the bytes of all files into one, and returns which are whose; the main file is the first."""
+        name = checked_member_name(header.file_name, "header.file_name") if header.file_name else "main"
+        names, starts, size = [name], [0], 0
+        async with Writing(content.append) as writing:
             async for request in requests:
-                if request.WhichOneof("part") != "data":
+                part = request.WhichOneof("part")
+                if part == "member":
+                    names.append(checked_member_name(request.member.name, "member.name"))
+                    starts.append(size)
+                    if len(names) > MAX_FILES:
+                        raise ExhaustedError(f"an import has at most {MAX_FILES} files", reason="LIMIT_MEMBERS")
+                    continue
+                if part != "data":
                     message = "an import has one header: send the file's bytes after it"
                     raise InvalidError(message, reason="OUT_OF_ORDER")
                 piece = request.data  # once: every look at it copies it
@@ -94,9 +118,19 @@ class Imports:
                     raise self._too_large()
                 await writing.add(piece)
             await writing.finish()
-        if size_bytes not in (0, size):
-            message = f"the file ended at {size} of {size_bytes} bytes: send it again, whole"
+        if header.size_bytes not in (0, size):
+            message = f"the file ended at {size} of {header.size_bytes} bytes: send it again, whole"
             raise InvalidError(message, reason="WRONG_SIZE", field="header.size_bytes")
+        if len(set(names)) != len(names):
+            raise InvalidError("two files of the import have one name", reason="BAD_NAME", field="member.name")
+        ends = [*starts[1:], size]
+        return [Member(name, start, end - start) for name, start, end in zip(names, starts, ends, strict=True)]
+
+    async def _read(self, content: StagedFile, members: list[Member], format: str, network: StagedFile) -> None:
+        """Has the jail read the files, and writes what it finds in them into `network`."""
+        async with Writing(network.append) as writing:
+            await self._jail.read(content.path, members, members[0].name, format, writing.add)
+            await writing.finish()
 
     def _earlier(self, request_id: str, request: str) -> pb.ImportModelResponse | None:
         with reading(self._engine) as connection:

@@ -10,6 +10,8 @@ from typing import BinaryIO, NamedTuple, Self
 
 from typing_extensions import Buffer
 
+from frostline_zoo.errors import InvalidError
+
 
 class Member(NamedTuple):
     """One file of an import: its name, which may have folders in it, and where its bytes are, in bytes."""
@@ -17,6 +19,23 @@ class Member(NamedTuple):
     name: str
     offset: int
     size: int
+
+
+def checked_member_name(name: str, field: str) -> str:
+    """Returns `name` where it can name a file of an import: nothing that could lead out of a folder, or mislead an eye.
+
+    Raises:
+        InvalidError: it cannot; `field` says where it stood.
+    """
+    if (
+        not 0 < len(name) <= 200
+        or not name.isprintable()  # marks that turn the direction of writing are not, nor is NUL
+        or "\\" in name
+        or any(part in ("", ".", "..") for part in name.split("/"))
+    ):
+        text = f"{name[:80]!r} cannot name a file of an import: use a relative name without .., of 1 to 200 characters"
+        raise InvalidError(text, reason="BAD_NAME", field=field)
+    return name
 
 
 class Files(Mapping[str, bytes]):
