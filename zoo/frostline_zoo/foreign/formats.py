@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from frostline_zoo.errors import InvalidError
 
-FORMATS = ("keras", "keras_h5", "safetensors")
+FORMATS = ("keras", "keras_h5", "safetensors", "onnx", "caffe")
 START_BYTES = 16
 
 _MAGIC = {b"PK\x03\x04": "keras", b"\x89HDF\r\n\x1a\n": "keras_h5"}
@@ -15,6 +15,8 @@ _SUFFIXES = {
     ".h5": "keras_h5",
     ".hdf5": "keras_h5",
     ".safetensors": "safetensors",
+    ".onnx": "onnx",
+    ".caffemodel": "caffe",
 }
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _PACKED = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\xfd7zXZ\x00")
@@ -42,7 +44,7 @@ def format_of(name: str, start: bytes, asked: str = "auto") -> str:
     if start.startswith(_PACKED):
         raise unsafe_format("a packed archive, such as some hide pickles in")
     named = _SUFFIXES.get(PurePosixPath(name).suffix.lower())
-    found = _by_start(start) or (named if named in _WITHOUT_MAGIC else None)
+    found = _by_start(start) or next((each for each in (named, asked) if each in _WITHOUT_MAGIC), None)
     if found is None:
         text = f"the file is of no format known here: {', '.join(FORMATS)}"
         raise InvalidError(text, reason="UNKNOWN_FORMAT")
@@ -55,8 +57,9 @@ def format_of(name: str, start: bytes, asked: str = "auto") -> str:
     return found
 
 
-# Formats whose files start with nothing of their own: the name decides, where no other format's sign is there.
-_WITHOUT_MAGIC = frozenset({"safetensors"})
+# Formats whose files start with nothing of their own: what is asked for or the name decides, where no other format's
+# sign is there.
+_WITHOUT_MAGIC = frozenset({"safetensors", "caffe"})
 
 
 def unsafe_format(what: str) -> InvalidError:
@@ -69,4 +72,18 @@ def _by_start(start: bytes) -> str | None:
     found = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
     if found is None and start[8:9] == b"{":
         return "safetensors"
-    return found
+    return found or _by_first_fields(start)
+
+
+def _by_first_fields(start: bytes) -> str | None:
+    """Tells messages of Protocol Buffers apart: ONNX's begin with a version, from 3 on, Caffe's with the name."""
+    if len(start) > 3 and start[0] == 0x08 and 3 <= start[1] < 0x80 and start[2] in _AFTER_ONNX_VERSION:
+        return "onnx"
+    if len(start) > 3 and start[0] == 0x0A and start[2 + start[1] :].startswith(_CAFFE_LAYER):
+        return "caffe"
+    return "caffe" if start.startswith(_CAFFE_LAYER) else None
+
+
+# The tags of what follows in ONNX's ModelProto: who made it, its domain and version, its graph, its operators.
+_AFTER_ONNX_VERSION = b"\x12\x1a\x22\x28\x32\x3a\x42"
+_CAFFE_LAYER = b"\xa2\x06"  # the tag of NetParameter.layer

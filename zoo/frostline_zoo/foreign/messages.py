@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from frostline_zoo.errors import InvalidError
+from frostline_zoo.errors import ExhaustedError, InvalidError
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+MAX_FIELD_BYTES = 2 << 30
 
 
 class Field(NamedTuple):
@@ -26,7 +27,12 @@ class Field(NamedTuple):
 
 
 def fields(message: memoryview) -> Iterator[Field]:
-    """Yields the fields of a message, in order. Raises InvalidError where it is none (BAD_MESSAGE)."""
+    """Yields the fields of a message, in order.
+
+    Raises:
+        InvalidError: it is none (BAD_MESSAGE).
+        ExhaustedError: a field says that it takes more than 2 GiB (LIMIT_PARAMS).
+    """
     at, end = 0, len(message)
     while at < end:
         tag, at = _varint(message, at)
@@ -39,12 +45,24 @@ def fields(message: memoryview) -> Iterator[Field]:
             value, at = message[at : at + size], at + size
         elif wire_type == BYTES:
             size, at = _varint(message, at)
+            if size > MAX_FIELD_BYTES:
+                text = "the file says that a part of it takes more than 2 GiB: take a smaller network"
+                raise ExhaustedError(text, reason="LIMIT_PARAMS")
             value, at = message[at : at + size], at + size
         else:
             raise bad_message()
         if at > end or number == 0:
             raise bad_message()
         yield Field(number, wire_type, value)
+
+
+def packed_varints(packed: memoryview) -> list[int]:
+    """Returns whole numbers that stand one after the other in one field. Raises InvalidError."""
+    numbers, at = [], 0
+    while at < len(packed):
+        number, at = _varint(packed, at)
+        numbers.append(number)
+    return numbers
 
 
 def bad_message() -> InvalidError:

@@ -27,6 +27,14 @@ def reader_for(format: str) -> Reader:
         from frostline_zoo.foreign.keras_h5 import read_keras_h5
 
         return read_keras_h5
+    if format == "onnx":
+        from frostline_zoo.foreign.onnx_reader import onnx_file
+
+        return onnx_file
+    if format == "caffe":
+        from frostline_zoo.foreign.caffe_reader import caffe_files
+
+        return caffe_files
     from frostline_zoo.foreign.safetensors_file import read_safetensors
 
     return read_safetensors
@@ -42,7 +50,9 @@ def answer(reader: Reader, files: Files, main: str) -> Iterator[bytes | memoryvi
 
     Raises:
         InvalidError: the format can hold code (UNSAFE_FORMAT), the file is damaged (BAD_ARCHIVE, BAD_HDF5,
-            BAD_SAFETENSORS, BAD_JSON, BAD_CONFIG, LIMIT_DEPTH), or points outside itself (EXTERNAL_REFERENCE).
+            BAD_SAFETENSORS, BAD_ONNX, BAD_CAFFE, BAD_MESSAGE, BAD_JSON, BAD_CONFIG, LIMIT_DEPTH), points outside itself
+            (EXTERNAL_REFERENCE), or holds what acts (UNSAFE_LAYER, UNSAFE_OP) or what no layers say (UNSUPPORTED_LAYER,
+            UNSUPPORTED_OP).
         ExhaustedError: it unpacks to more than is taken (LIMIT_INFLATE, LIMIT_PARAMS, LIMIT_MEMBERS, LIMIT_HEADER).
     """
     try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from frostline_zoo.errors import InvalidError
+from frostline_zoo.foreign.draft import Draft, Report
 from frostline_zoo.foreign.files import Files
 from frostline_zoo.foreign.reader import answer, format_in, reader_for
 from frostline_zoo.foreign.tree import KerasNetwork
@@ -16,6 +17,7 @@ from frostline_zoo.foreign.wire import Parsed, decode
 from frostline_zoo.manifest import Manifest
 from frostline_zoo.networks import keras_file, keras_h5
 from frostline_zoo.networks.describe import Description, describe
+from frostline_zoo.networks.drafts import build_draft
 from frostline_zoo.networks.keras2 import as_it_is, in_keras_3
 from frostline_zoo.networks.rebuild import rebuild
 from frostline_zoo.networks.weights import Values, check_size, declared
@@ -28,11 +30,12 @@ _STUMBLES = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError
 
 @dataclass(frozen=True)
 class Imported:
-    """A network that came in: its manifest, its layer blobs by digest, and a line for each thing left out."""
+    """A network that came in: its manifest, its layer blobs by digest, and what became of everything in the file."""
 
     manifest: Manifest
     blobs: dict[str, bytes]
     notes: list[str]
+    report: Report
 
 
 def take_in(parsed: Parsed, preprocessing: Preprocessing = _AS_IS) -> Imported:
@@ -47,13 +50,15 @@ def take_in(parsed: Parsed, preprocessing: Preprocessing = _AS_IS) -> Imported:
             parts do not fit one another (BAD_CONFIG, BAD_GRAPH, BAD_SHAPE, BAD_WEIGHTS).
         ExhaustedError: it is too large (LIMIT_PARAMS, LIMIT_OUTPUT).
     """
-    if not isinstance(parsed, KerasNetwork):
-        raise InvalidError("networks of this format are read, but not yet built", reason="UNKNOWN_FORMAT")
+    report = Report(notes=list(parsed.notes)) if isinstance(parsed, KerasNetwork) else parsed.report
     try:
-        described = _from_keras(parsed, preprocessing)
+        if isinstance(parsed, KerasNetwork):
+            described = _from_keras(parsed, preprocessing)
+        else:
+            described = _from_draft(parsed, preprocessing)
     except _STUMBLES as error:
         raise InvalidError("the file's network does not hold together: save it again", reason="BAD_CONFIG") from error
-    return Imported(described.manifest, described.blobs, list(parsed.notes))
+    return Imported(described.manifest, described.blobs, report.notes, report)
 
 
 def import_network(path: Path, format: str = "auto", preprocessing: Preprocessing = _AS_IS) -> Imported:
@@ -82,6 +87,12 @@ def _from_keras(network: KerasNetwork, preprocessing: Preprocessing) -> Descript
     (keras_file if is_file else keras_h5).read_weights(part, network.weights, values)
     _check_channels(part.layer, preprocessing)
     return describe(part.layer, preprocessing, value_of=values.of)
+
+
+def _from_draft(draft: Draft, preprocessing: Preprocessing) -> Description:
+    model, values = build_draft(draft)
+    _check_channels(model, preprocessing)
+    return describe(model, preprocessing, value_of=values.of)
 
 
 def _check_channels(model: object, preprocessing: Preprocessing) -> None:

@@ -62,9 +62,6 @@ def array_of(tensor: TensorProto, files: Files, main: str) -> Array:
     if dtype is None or len(shape) > _MAX_RANK or any(side < 0 for side in shape):
         raise bad_onnx(f"tensor {name!r} is of an unknown type, or of a shape that cannot be")
     count = product(shape)
-    if count * dtype.itemsize > MAX_TENSOR_BYTES:
-        text = f"tensor {name!r} takes more than {MAX_TENSOR_BYTES >> 30} GiB: take a smaller network"
-        raise ExhaustedError(text, reason="LIMIT_PARAMS")
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
         numbers = np.frombuffer(_outside(tensor, files, main, count * dtype.itemsize), dtype)
     elif tensor.HasField("raw_data"):
@@ -73,6 +70,9 @@ def array_of(tensor: TensorProto, files: Files, main: str) -> Array:
         numbers = np.frombuffer(tensor.raw_data, dtype)
     else:
         numbers = _listed(tensor, dtype)
+    if count * dtype.itemsize > MAX_TENSOR_BYTES:
+        text = f"tensor {name!r} takes more than {MAX_TENSOR_BYTES >> 30} GiB: take a smaller network"
+        raise ExhaustedError(text, reason="LIMIT_PARAMS")
     if numbers.size != count:
         raise bad_onnx(f"tensor {name!r} holds {numbers.size} numbers for the shape {shape}")
     return numbers.reshape(shape)
