@@ -1,0 +1,1 @@
+"""TensorFlow's files read as data: graphs as messages, checkpoints as tables, operations as layers of Keras."""
