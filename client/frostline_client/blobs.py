@@ -15,11 +15,11 @@ from frostline.v1.blob_service_pb2 import (
     UploadBlobRequest,
 )
 from frostline.v1.blob_service_pb2_grpc import BlobServiceStub
+from frostline.wire import WithData
 from frostline_client.channel import Channel
 from frostline_client.errors import CorruptError, OutOfRangeError, UnavailableError
 from frostline_client.patience import Patience
 from frostline_client.streams import MESSAGE_BYTES, Progress, ReceivedFile, Source, digest_of
-from frostline_client.wire import WithData
 
 MAX_DIGESTS = 10_000
 
@@ -106,7 +106,7 @@ class Blobs:
             NotFoundError: the server holds no such blob.
             CorruptError: the bytes do not have that digest.
         """
-        pieces: list[bytes] = []
+        pieces: list[bytes | memoryview] = []
         self._receive(digest, pieces.append, None)
         content = b"".join(pieces)
         _check(digest, digest_of(content))
@@ -125,7 +125,7 @@ class Blobs:
             file.keep()
             return file.size_bytes
 
-    def _receive(self, digest: str, take: Callable[[bytes], None], progress: Progress | None) -> None:
+    def _receive(self, digest: str, take: Callable[[bytes | memoryview], None], progress: Progress | None) -> None:
         """Gives a blob's pieces to `take`, and goes on after a broken connection from where it stopped."""
         patience, offset, size_bytes = Patience(), 0, -1
         while offset != size_bytes:
@@ -133,9 +133,8 @@ class Blobs:
                 for piece in self._stub.ReadBlob(ReadBlobRequest(digest=digest, offset=offset)):
                     patience.progressed()
                     size_bytes = max(size_bytes, piece.size_bytes)
-                    data = piece.data  # once: every look at it copies it
-                    take(data)
-                    offset += len(data)
+                    take(piece.data)
+                    offset += len(piece.data)
                     if progress is not None:
                         progress(offset, size_bytes)
                 return

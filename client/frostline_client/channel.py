@@ -13,8 +13,8 @@ from typing import Any
 
 import grpc
 
+from frostline.wire import deserializer_of, serializer_of
 from frostline_client.errors import InvalidError, error_of
-from frostline_client.wire import serializer_of
 
 DEFAULT_ADDRESS = "127.0.0.1:8470"
 UNARY_TIMEOUT_SECONDS = 300.0
@@ -89,15 +89,15 @@ class Channel:
 
     def stream_unary(self, *args: Any, **kwargs: Any) -> Callable[..., Any]:
         """Makes the call of a stub: messages out, a message back."""
-        return self._answering(self._channel.stream_unary(*args, **_sending(kwargs)), None)
+        return self._answering(self._channel.stream_unary(*args, **_with_data(kwargs)), None)
 
     def unary_stream(self, *args: Any, **kwargs: Any) -> Callable[..., Any]:
         """Makes the call of a stub: a message out, messages back."""
-        return self._streaming(self._channel.unary_stream(*args, **kwargs))
+        return self._streaming(self._channel.unary_stream(*args, **_with_data(kwargs)))
 
     def stream_stream(self, *args: Any, **kwargs: Any) -> Callable[..., Any]:
         """Makes the call of a stub: messages out, messages back."""
-        return self._streaming(self._channel.stream_stream(*args, **_sending(kwargs)))
+        return self._streaming(self._channel.stream_stream(*args, **_with_data(kwargs)))
 
     def _answering(self, call: Callable[..., Any], default_timeout_seconds: float | None) -> Callable[..., Any]:
         def answer(request: Any, timeout: float | None = default_timeout_seconds) -> Any:
@@ -117,9 +117,12 @@ class Channel:
         return stream
 
 
-def _sending(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Returns a stub's arguments, for a call whose messages may have their data apart."""
-    return kwargs | {"request_serializer": serializer_of(kwargs["request_serializer"])}
+def _with_data(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Returns a stub's arguments, for a call whose messages have their data apart."""
+    return kwargs | {
+        "request_serializer": serializer_of(kwargs["request_serializer"]),
+        "response_deserializer": deserializer_of(kwargs["response_deserializer"]),
+    }
 
 
 class Stream:

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from frostline.v1 import dataset_service_pb2 as pb
+from frostline.wire import WithData
 from frostline_client.errors import CorruptError, UnavailableError
 from frostline_client.example_digests import DIGEST_BYTES
 from frostline_client.example_sources import Places, Source
 from frostline_client.patience import Patience
 from frostline_client.streams import Progress
-from frostline_client.wire import WithData
 
 SAMPLE = 32
 DIGESTS_PER_REQUEST = 65_536

@@ -10,6 +10,7 @@ from typing import Any
 
 from frostline.v1 import model_service_pb2 as pb
 from frostline.v1.model_service_pb2_grpc import ModelServiceStub
+from frostline.wire import WithData
 from frostline_client import names
 from frostline_client.blobs import Blobs
 from frostline_client.channel import Channel
@@ -21,7 +22,6 @@ from frostline_client.patience import Patience
 from frostline_client.pulls import Pulled, pull
 from frostline_client.records import Imported, Model, Tag, Version
 from frostline_client.streams import Progress, ReceivedFile, Source
-from frostline_client.wire import WithData
 
 Reference = str | Version
 """A version: NAME (its latest), NAME:TAG or NAME@NUMBER, or the version itself."""

@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from frostline.v1.prediction_service_pb2 import PredictRequest
 from frostline.v1.prediction_service_pb2_grpc import PredictionServiceStub
+from frostline.wire import WithData
 from frostline_client.channel import Channel
 from frostline_client.errors import InvalidError, ServerError
 from frostline_client.names import version_name
 from frostline_client.streams import MESSAGE_BYTES, Progress
-from frostline_client.wire import WithData
 
 MAX_ROW_BYTES = 3 << 20
 

@@ -79,7 +79,7 @@ class ReceivedFile:
         self._pending: deque[Future[None]] = deque()
         self.size_bytes = 0
 
-    def write(self, piece: bytes) -> None:
+    def write(self, piece: bytes | memoryview) -> None:
         """Takes the next piece. Raises OSError where an earlier one could not be written."""
         self.size_bytes += len(piece)
         self._pending.append(self._writer.submit(self._take, piece))
@@ -113,7 +113,7 @@ class ReceivedFile:
         self._file.close()
         self._staged.unlink(missing_ok=True)
 
-    def _take(self, piece: bytes) -> None:
+    def _take(self, piece: bytes | memoryview) -> None:
         self._hash.update(piece)
         view = memoryview(piece)
         with _naming(self._path):

@@ -8,6 +8,7 @@ from typing import Any
 
 from frostline.v1 import blob_service_pb2 as pb
 from frostline.v1.blob_service_pb2_grpc import BlobServiceServicer
+from frostline.wire import WithData
 from frostline_server.services.pieces import Writing, check_piece, read_ahead
 from frostline_zoo.blobs.staging import Staging, Upload
 from frostline_zoo.blobs.store import BlobStore
@@ -60,7 +61,9 @@ class BlobService(BlobServiceServicer):
         size = await asyncio.to_thread(self._staging.committed_size, request.digest)
         return pb.QueryUploadResponse(committed_size_bytes=size)
 
-    async def ReadBlob(self, request: pb.ReadBlobRequest, context: Any) -> AsyncIterator[pb.ReadBlobResponse]:
+    async def ReadBlob(
+        self, request: pb.ReadBlobRequest, context: Any
+    ) -> AsyncIterator[pb.ReadBlobResponse | WithData]:
         if request.limit_bytes < 0:
             message = f"limit_bytes {request.limit_bytes} is negative: leave it out to read to the end"
             raise InvalidError(message, reason="BAD_LIMIT", field="limit_bytes")
@@ -68,7 +71,7 @@ class BlobService(BlobServiceServicer):
         pieces = self._blobs.read(request.digest, request.offset, request.limit_bytes or None)
         first = pb.ReadBlobResponse(size_bytes=size)
         async for piece in read_ahead(pieces):
-            yield pb.ReadBlobResponse(data=piece, size_bytes=first.size_bytes)
+            yield WithData(pb.ReadBlobResponse(size_bytes=first.size_bytes), piece)
             first.size_bytes = 0
         if first.size_bytes or not size:
             yield first
@@ -101,7 +104,7 @@ class BlobService(BlobServiceServicer):
         async with Writing(upload.append) as writing:
             message: pb.UploadBlobRequest | None = first
             while message is not None:
-                piece = message.data  # once: every look at it copies it
+                piece = message.data
                 size += len(piece)
                 try:
                     if message is not first:

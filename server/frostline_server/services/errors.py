@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, ResourceInfo
 from google.rpc.status_pb2 import Status
 
+from frostline.wire import deserializer_of, serializer_of
 from frostline_zoo.blobs.staged import refusing_when_full
 from frostline_zoo.errors import (
     AbortedError,
@@ -72,8 +73,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         wrap = _answering_in_pieces if handler.response_streaming else _answering
         make = getattr(grpc, f"{kind}_rpc_method_handler")
         read = _read_each if handler.request_streaming else _read
-        call = wrap(getattr(handler, kind), lambda raw: read(handler.request_deserializer, raw), method)
-        return make(call, request_deserializer=None, response_serializer=handler.response_serializer)
+        deserialize = deserializer_of(handler.request_deserializer)
+        call = wrap(getattr(handler, kind), lambda raw: read(deserialize, raw), method)
+        return make(call, request_deserializer=None, response_serializer=serializer_of(handler.response_serializer))
 
 
 def status_of(error: ZooError) -> Status:

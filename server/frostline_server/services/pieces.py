@@ -19,7 +19,7 @@ LARGEST_PIECE_BYTES = 1 << 20
 """The most data in one message of a stream. What cannot be cut, such as one example, may be as large as gRPC allows."""
 
 
-def check_piece(piece: bytes, is_one: bool = False) -> None:
+def check_piece(piece: bytes | memoryview, is_one: bool = False) -> None:
     """Checks that the data of a message is not too large, unless it `is_one` thing that cannot be cut.
 
     Raises:

@@ -38,7 +38,7 @@ class PredictionService(PredictionServiceServicer):
         described = False
         while request is not None:
             if request.data:
-                rows = Rows(first.dtype, tuple(first.row_shape), request.data)
+                rows = Rows(first.dtype, tuple(first.row_shape), bytes(request.data))
                 check_piece(rows.data, is_one=len(rows.data) == _row_bytes(first))
                 output = await self._workbench.predict(version.digest, first.layer, rows)
                 for response in _pieces(output):

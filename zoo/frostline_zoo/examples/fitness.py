@@ -25,7 +25,7 @@ def undecodable(files: list[bytes], places: list[int]) -> dict[int, str]:
     return {place: reason for place, reason in zip(doubtful, chain.from_iterable(reasons), strict=True) if reason}
 
 
-def unfit(spec: ExampleSpec, data: bytes) -> dict[int, str]:
+def unfit(spec: ExampleSpec, data: bytes | memoryview) -> dict[int, str]:
     """Returns which arrays hold a value that is no number, and where."""
     rows = np.frombuffer(data, spec.numpy_dtype).reshape(-1, *spec.shape)
     if spec.numpy_dtype.kind == "f":

@@ -47,13 +47,13 @@ class Batch:
     answers: Digests
     refused: dict[int, str]
     new: Digests
-    contents: list[bytes]
+    contents: list[Buffer]
     sizes: list[int]
 
     @property
     def size_bytes(self) -> int:
         """The size of the new contents."""
-        return sum(map(len, self.contents))
+        return sum(memoryview(piece).nbytes for piece in self.contents)
 
     def shard(self) -> Iterator[Buffer]:
         """Yields the bytes of the shard that holds the new contents."""
@@ -64,7 +64,7 @@ class Batch:
 class _Message:
     """Contents as they came: for images the size of each, for arrays none; and their digests."""
 
-    data: bytes
+    data: bytes | memoryview
     sizes: Sequence[int]
     digests: Digests
 
@@ -81,7 +81,7 @@ class Intake:
         self._size = 0
         self._seen = DigestTable()
 
-    def add(self, data: bytes, sizes: Sequence[int]) -> Batch | None:
+    def add(self, data: bytes | memoryview, sizes: Sequence[int]) -> Batch | None:
         """Takes whole contents, and returns a batch once enough have come.
 
         Args:
@@ -126,7 +126,7 @@ class Intake:
         reasons = {first + place: reason for place, reason in refused.items()}
         return Batch(self.spec, first, answers, reasons, new, contents, sizes)
 
-    def _check(self, data: bytes, sizes: Sequence[int]) -> None:
+    def _check(self, data: bytes | memoryview, sizes: Sequence[int]) -> None:
         size = self.spec.content_bytes
         if self.spec.is_image and sum(sizes) != len(data):
             message = f"a message of {len(data)} bytes says that its images have {sum(sizes)}"
@@ -148,9 +148,9 @@ class Intake:
             self._seen = DigestTable()
         self._seen.add(digests)
 
-    def _chosen(self, messages: list[_Message], is_new: npt.NDArray[np.bool_]) -> tuple[list[bytes], list[int]]:
+    def _chosen(self, messages: list[_Message], is_new: npt.NDArray[np.bool_]) -> tuple[list[Buffer], list[int]]:
         """Returns the contents that are new, and their sizes where they are images."""
-        contents: list[bytes] = []
+        contents: list[Buffer] = []
         sizes: list[int] = []
         start = 0
         for message in messages:
@@ -178,5 +178,5 @@ def first_of_each(digests: Digests) -> Rows:
     return np.array(sorted(first.values()), np.int64)
 
 
-def _files(data: bytes, sizes: Sequence[int]) -> list[bytes]:
-    return [data[start:stop] for start, stop in pairwise(accumulate(sizes, initial=0))]
+def _files(data: bytes | memoryview, sizes: Sequence[int]) -> list[bytes]:
+    return [bytes(data[start:stop]) for start, stop in pairwise(accumulate(sizes, initial=0))]
