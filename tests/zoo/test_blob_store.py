@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from frostline_zoo.blobs.local import LocalBlobStore
+from frostline_zoo.blobs.staged import StagedFile
 from frostline_zoo.blobs.staging import Staging
 from frostline_zoo.blobs.store import BlobStore
 from frostline_zoo.digests import digest_of
@@ -51,14 +52,14 @@ class BlobStoreContract:
 
     def test_a_file_is_stored_and_gone_afterwards(self, store: BlobStore, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(LARGE)
-        store.put_file(tmp_path / "file", digest_of(LARGE))
+        store.put_staged(StagedFile(tmp_path / "file"), digest_of(LARGE))
         assert store.get(digest_of(LARGE)) == LARGE
         assert not (tmp_path / "file").exists()
 
     def test_a_file_with_another_digest_is_refused_and_leaves_nothing(self, store: BlobStore, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"other")
-        with pytest.raises(InvalidError, match=ABSENT) as refusal:
-            store.put_file(tmp_path / "file", ABSENT)
+        with pytest.raises(InvalidError, match=ABSENT) as refusal, StagedFile(tmp_path / "file") as staged:
+            store.put_staged(staged, ABSENT)
         assert refusal.value.reason == "DIGEST_MISMATCH"
         assert not store.has(ABSENT)
         assert not store.has(digest_of(b"other"))
@@ -144,15 +145,8 @@ class TestLocalBlobStore(BlobStoreContract):
 def test_a_blob_is_one_file_under_the_first_two_digits(store: LocalBlobStore, tmp_path: Path) -> None:
     digest = store.put(b"content")
     path = tmp_path / "data/blobs/sha256" / digest[7:9] / digest[9:]
-    assert store.local_path(digest) == store.verified_path(digest) == path
+    assert store.local_path(digest) == path
     assert path.read_bytes() == b"content"
-
-
-def test_a_verified_path_is_refused_where_the_file_has_changed(store: LocalBlobStore) -> None:
-    digest = store.put(b"content")
-    store.local_path(digest).write_bytes(b"contend")
-    with pytest.raises(CorruptError):
-        store.verified_path(digest)
 
 
 FILLER = """
@@ -250,7 +244,7 @@ def test_a_killed_writer_loses_nothing_that_it_acknowledged(tmp_path: Path) -> N
         child.wait()
         store = LocalBlobStore(tmp_path)
         for digest in acknowledged:
-            store.verified_path(digest)
+            store.get(digest)
         visible = [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
         for path in visible:
             assert digest_of(path.read_bytes()) == f"sha256:{path.parent.name}{path.name}"

@@ -68,17 +68,6 @@ class LocalBlobStore(BlobStore):
         self.size(digest)
         return self._path(digest)
 
-    def verified_path(self, digest: str) -> Path:
-        """Returns where the blob's file is, its bytes checked now.
-
-        Raises:
-            NotFoundError: the store holds no such blob.
-            CorruptError: the stored bytes have changed.
-        """
-        for _ in self.read(digest):
-            pass
-        return self._path(digest)
-
     def stage(self) -> StagedFile:
         """Returns an empty file on the store's file system, to be filled and put."""
         return StagedFile(self.staging / f"put-{os.getpid()}-{secrets.token_hex(8)}")

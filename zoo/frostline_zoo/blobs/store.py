@@ -39,19 +39,6 @@ class BlobStore(ABC):
             self._write(digest, content)
         return digest
 
-    def put_file(self, path: Path, digest: str) -> None:
-        """Stores the file at `path`, which is gone afterwards, where its content has the digest `digest`.
-
-        The file has to be on the store's own file system, where it is on one.
-
-        Raises:
-            InvalidError: it has another one.
-            ExhaustedError: the disk is full.
-            UnavailableError: the disk has failed.
-        """
-        with StagedFile(path) as staged:
-            self.put_staged(staged, digest)
-
     def put_staged(self, staged: StagedFile, digest: str) -> None:
         """Stores what `staged` holds, which is gone afterwards, where it has the digest `digest`.
 
