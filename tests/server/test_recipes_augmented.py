@@ -67,7 +67,10 @@ def test_views_of_a_base_whose_random_layer_has_no_seed_are_refused(zoo: Client)
         (layers.RandomCrop(height=4, width=4), "augment[0]: RandomCrop crops nothing in inference mode"),
         (layers.RandomFlip(mode="sideways"), "augment[0].RandomFlip.mode is 'sideways': write horizontal, vertical"),
         (layers.RandomFlip(way="up"), "augment[0].RandomFlip.way is unknown: use mode, seed"),
-        (layers.RandomZoom(height_factor=7), "augment[0]: Keras refuses RandomZoom("),
+        (
+            layers.RandomZoom(height_factor=7),
+            "augment[0].RandomZoom.height_factor is 7: give it a value that Keras takes",
+        ),
         (layers.RandomFlip(seed=-1), "augment[0].RandomFlip.seed is -1: write an integer from 0 to 2147483647"),
     ],
 )
