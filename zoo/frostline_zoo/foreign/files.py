@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Self
 
@@ -46,9 +47,17 @@ class Files(Mapping[str, bytes]):
         self._members = {member.name: member for member in members}
 
     @classmethod
-    def of(cls, path: Path) -> Self:
-        """Returns a file on disk, alone, mapped."""
+    def of(cls, path: Path, beside: Sequence[Path] = ()) -> Self:
+        """Returns a file on disk, mapped where it is alone, with others beside it."""
         size = path.stat().st_size
+        if beside:
+            contents = [each.read_bytes() for each in (path, *beside)]
+            starts = accumulate(map(len, contents), initial=0)
+            members = [
+                Member(each.name, start, len(content))
+                for each, start, content in zip((path, *beside), starts, contents, strict=False)
+            ]
+            return cls(b"".join(contents), members)
         with path.open("rb") as file:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
         return cls(content, [Member(path.name, 0, size)])

@@ -5,6 +5,7 @@ Nothing here opens a file. What comes in is plain data, and is trusted no more t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,18 +62,21 @@ def take_in(parsed: Parsed, preprocessing: Preprocessing = _AS_IS) -> Imported:
     return Imported(described.manifest, described.blobs, report.notes, report)
 
 
-def import_network(path: Path, format: str = "auto", preprocessing: Preprocessing = _AS_IS) -> Imported:
+def import_network(
+    path: Path, format: str = "auto", preprocessing: Preprocessing = _AS_IS, beside: Sequence[Path] = ()
+) -> Imported:
     """Returns the network in a file, which is read in this process: a file that somebody sent is read in a jail.
 
     Args:
         path: the file.
         format: one of `formats.FORMATS`, or "auto": by the file's first bytes.
         preprocessing: how an example becomes the network's input.
+        beside: the other files of the import, such as the .prototxt that goes with a .caffemodel.
 
     Raises:
         InvalidError, ExhaustedError: as `formats.format_of`, `reader.answer` and `take_in`.
     """
-    files = Files.of(path)
+    files = Files.of(path, beside)
     reader = reader_for(format_in(files, path.name, format))
     return take_in(decode(memoryview(b"".join(answer(reader, files, path.name)))), preprocessing)
 
