@@ -6,10 +6,15 @@ from pathlib import PurePosixPath
 
 from frostline_zoo.errors import InvalidError
 
-FORMATS = ("keras", "keras_h5", "safetensors", "onnx", "caffe")
+FORMATS = ("keras", "keras_h5", "safetensors", "onnx", "caffe", "saved_model")
 START_BYTES = 16
 
-_MAGIC = {b"PK\x03\x04": "keras", b"\x89HDF\r\n\x1a\n": "keras_h5"}
+_MAGIC = {
+    b"PK\x03\x04": "keras",
+    b"\x89HDF\r\n\x1a\n": "keras_h5",
+    b"\x1f\x8b": "saved_model",  # a tarball of one
+    b"\x08\x01\x12": "saved_model",  # its version, then its graph
+}
 _SUFFIXES = {
     ".keras": "keras",
     ".h5": "keras_h5",
@@ -17,6 +22,10 @@ _SUFFIXES = {
     ".safetensors": "safetensors",
     ".onnx": "onnx",
     ".caffemodel": "caffe",
+    ".pb": "saved_model",
+    ".tar": "saved_model",
+    ".tgz": "saved_model",
+    ".gz": "saved_model",
 }
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _PACKED = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\xfd7zXZ\x00")
@@ -59,7 +68,7 @@ def format_of(name: str, start: bytes, asked: str = "auto") -> str:
 
 # Formats whose files start with nothing of their own: what is asked for or the name decides, where no other format's
 # sign is there.
-_WITHOUT_MAGIC = frozenset({"safetensors", "caffe"})
+_WITHOUT_MAGIC = frozenset({"safetensors", "caffe", "saved_model"})
 
 
 def unsafe_format(what: str) -> InvalidError:

@@ -35,6 +35,10 @@ def reader_for(format: str) -> Reader:
         from frostline_zoo.foreign.caffe_reader import caffe_files
 
         return caffe_files
+    if format == "saved_model":
+        from frostline_zoo.foreign.saved_model_reader import saved_model
+
+        return saved_model
     from frostline_zoo.foreign.safetensors_file import read_safetensors
 
     return read_safetensors
@@ -50,10 +54,11 @@ def answer(reader: Reader, files: Files, main: str) -> Iterator[bytes | memoryvi
 
     Raises:
         InvalidError: the format can hold code (UNSAFE_FORMAT), the file is damaged (BAD_ARCHIVE, BAD_HDF5,
-            BAD_SAFETENSORS, BAD_ONNX, BAD_CAFFE, BAD_MESSAGE, BAD_JSON, BAD_CONFIG, LIMIT_DEPTH), points outside itself
-            (EXTERNAL_REFERENCE), or holds what acts (UNSAFE_LAYER, UNSAFE_OP) or what no layers say (UNSUPPORTED_LAYER,
-            UNSUPPORTED_OP).
-        ExhaustedError: it unpacks to more than is taken (LIMIT_INFLATE, LIMIT_PARAMS, LIMIT_MEMBERS, LIMIT_HEADER).
+            BAD_SAFETENSORS, BAD_ONNX, BAD_CAFFE, BAD_MESSAGE, BAD_SAVED_MODEL, BAD_GRAPH, BAD_CHECKPOINT, BAD_JSON,
+            BAD_CONFIG, LIMIT_DEPTH), points outside itself (EXTERNAL_REFERENCE), or holds what acts (UNSAFE_LAYER,
+            UNSAFE_OP) or what no layers say (UNSUPPORTED_LAYER, UNSUPPORTED_OP).
+        ExhaustedError: it unpacks to more than is taken (LIMIT_INFLATE, LIMIT_PARAMS, LIMIT_MEMBERS, LIMIT_HEADER,
+            LIMIT_NODES).
     """
     try:
         with reader(files, main) as network:

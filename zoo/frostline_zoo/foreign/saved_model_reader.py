@@ -8,11 +8,13 @@ trained stays out.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from frostline_zoo.errors import ExhaustedError, InvalidError
 from frostline_zoo.foreign.draft import Draft
+from frostline_zoo.foreign.files import Files
 from frostline_zoo.foreign.json_text import parsed
 from frostline_zoo.foreign.saved_model.allowed_operations import unsafe_operation
 from frostline_zoo.foreign.saved_model.bundle import DTYPES, Bundle
@@ -31,6 +33,12 @@ SIGNATURE = "serving_default"
 MAX_GRAPH_BYTES = 64 << 20
 _SETS_UP = ("__saved_model_init_op", "saved_model_main_op", "legacy_init_op", "main_op")
 _PROGRAM = re.compile(r"\.(so|dll|dylib|pyd)(\.|$)")
+
+
+@contextmanager
+def saved_model(files: Files, main: str) -> Iterator[Draft]:
+    """Gives `read_saved_model`'s draft, whose arrays may be read at any time."""
+    yield read_saved_model(files, main)
 
 
 def read_saved_model(files: Mapping[str, bytes], main: str) -> Draft:

@@ -12,17 +12,17 @@ from frostline_zoo.errors import InvalidError
 _PURE = """
     Abs Add AddN AddV2 ArgMax ArgMin AvgPool AvgPool3D BatchMatMul BatchMatMulV2 BatchMatMulV3 BatchToSpace
     BatchToSpaceND BiasAdd BiasAddV1 BroadcastTo Cast Ceil ClipByValue Concat ConcatV2 Const Conv2D
-    Conv2DBackpropInput Conv3D Cos CumSum Cumprod DepthToSpace DepthwiseConv2dNative Einsum Elu Equal Erf Exp
-    ExpandDims Expm1 Fill Floor FloorDiv FloorMod FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 Gather GatherNd
-    GatherV2 Greater GreaterEqual Identity IdentityN Inv InvertPermutation IsFinite IsNan L2Loss LRN LeakyRelu Less
-    LessEqual LinSpace Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul Max MaxPool MaxPoolV2 Maximum
-    Mean Min Minimum MirrorPad Mul MulNoNan Neg NoOp NotEqual OneHot OnesLike Pack Pad PadV2 PartitionedCall
-    Placeholder PlaceholderWithDefault Pow PreventGradient Prod Range Rank ReadVariableOp RealDiv Reciprocal Relu
-    Relu6 Reshape ResizeBicubic ResizeBilinear ResizeNearestNeighbor ResourceGather Reverse ReverseV2 Round Rsqrt
-    Select SelectV2 Selu Shape ShapeN Sigmoid Sign Sin Size Slice Snapshot Softmax Softplus Softsign SpaceToBatch
-    SpaceToBatchND SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze StatefulPartitionedCall
-    StopGradient StridedSlice Sub Sum Tan Tanh Tile TopKV2 Transpose TruncateDiv Unpack VarHandleOp Variable
-    VariableV2 Where Xdivy ZerosLike
+    Conv2DBackpropInput Conv3D Cos CumSum Cumprod DepthToSpace DepthwiseConv2dNative Einsum Elu Equal Erf Erfc
+    Erfinv Exp ExpandDims Expm1 Fill Floor FloorDiv FloorMod FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 Gather
+    GatherNd GatherV2 Greater GreaterEqual Identity IdentityN Inv InvertPermutation IsFinite IsNan L2Loss LRN
+    LeakyRelu Less LessEqual LinSpace Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul Max MaxPool
+    MaxPoolV2 Maximum Mean Min Minimum MirrorPad Mul MulNoNan Neg NoOp NotEqual OneHot OnesLike Pack Pad PadV2
+    PartitionedCall Placeholder PlaceholderWithDefault Pow PreventGradient Prod Range Rank ReadVariableOp RealDiv
+    Reciprocal Relu Relu6 Reshape ResizeBicubic ResizeBilinear ResizeNearestNeighbor ResourceGather Reverse
+    ReverseV2 Rint Round Rsqrt Select SelectV2 Selu Shape ShapeN Sigmoid Sign Sin Size Slice Snapshot Softmax
+    Softplus Softsign SpaceToBatch SpaceToBatchND SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze
+    StatefulPartitionedCall StopGradient StridedSlice Sub Sum Tan Tanh Tile TopKV2 Transpose TruncateDiv Unpack
+    VarHandleOp Variable VariableV2 Where Xdivy ZerosLike
 """
 _TELLTALE = """
     AudioSummary CollectiveBcastRecv CollectiveBcastSend CollectiveGather CollectiveReduce CompileAndRun

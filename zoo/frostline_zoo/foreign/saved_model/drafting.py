@@ -62,14 +62,14 @@ def _said(step: Step) -> None:
         return
     channels = int(step.shape[-1] or 0)
     axes = _AXES[: len(step.shape)]
-    weights = {"kernel": step.weights.get("kernel", Known(np.ones(channels, np.float32)))}
+    weights = {"kernel": step.weights.get("kernel", Known(np.ones(channels, np.float32))).flat()}
     config: dict[str, Any] = {
         "equation": f"{axes},{axes[-1]}->{axes}",
         "output_shape": list(step.shape[1:]),
         "bias_axes": axes[-1] if "bias" in step.weights else None,
     }
     if "bias" in step.weights:
-        weights["bias"] = step.weights["bias"]
+        weights["bias"] = step.weights["bias"].flat()
     step.class_name, step.config, step.weights = "EinsumDense", config, weights
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
-
 from frostline_zoo.foreign.saved_model.values import Known, Step, shortest
 
 _BIASED = ("Dense", "Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D", "Conv2DTranspose")
@@ -43,7 +41,7 @@ def _joined(step: Step, users: Counter[int]) -> Step | None:
     if step.class_name == "Bias" and alone and first is not None:
         if first.class_name in (*_BIASED, "SeparableConv1D", "SeparableConv2D") and not first.config["use_bias"]:
             first.config["use_bias"] = True
-            first.weights["bias"] = step.weights["bias"]
+            first.weights["bias"] = step.weights["bias"].flat()
             return first
         if first.class_name == "Scale" and "bias" not in first.weights:
             first.weights["bias"] = step.weights["bias"]
@@ -130,7 +128,7 @@ def _normalisation(step: Step) -> None:
         return
     step.class_name = "BatchNormalization"
     step.config = {"epsilon": shortest(epsilon.array.item()), "center": beta is not None, "scale": gamma is not None}
-    step.weights = {key: Known(np.reshape(value.array, -1), value.sources) for key, value in weights.items()}
+    step.weights = {key: value.flat() for key, value in weights.items()}
 
 
 def _one_made(value: Known, op: str, part_op: str) -> tuple[Known | None, Known | None]:

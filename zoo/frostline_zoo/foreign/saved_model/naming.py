@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import takewhile
 
 from frostline_zoo.foreign.saved_model.values import Step
 
@@ -18,46 +19,39 @@ def layer_names(steps: Sequence[Step], taken: set[str]) -> list[str]:
     Keras opens a scope for each layer, within one for the model, and may number both: the model's is left out, and so
     is the number where the layer's variables are named without it.
     """
-    scopes = [step.scope for step in steps]
-    prefix = _shared_prefix([scope for scope in scopes if scope])
-    number = _shared_number([step for step in steps if step.weights])
+    prefix = _shared_prefix(steps)
+    numbers = [_number(step) for step in steps]
+    counted = Counter(number for number in numbers if number is not None)
+    usual = max(counted, key=lambda number: counted[number], default="")
     shown = []
-    for step in steps:
-        scope = step.scope.removeprefix(prefix).removesuffix(number) if step.scope != prefix.rstrip("/") else ""
-        shown.append(scope)
-    counts = Counter(shown)
-    names, used = [], set(taken)
+    for step, number in zip(steps, numbers, strict=True):
+        number = usual if number is None else number
+        shown.append(step.scope.removeprefix(prefix).removesuffix(number) if f"{step.scope}/" != prefix else "")
+    names, used, named = [], set(taken), {""}
     for step, scope in zip(steps, shown, strict=True):
-        first = counts[scope] > 0
-        counts[scope] = -1
-        name = scope if scope and first else "/".join(filter(None, (scope, step.leaf)))
-        names.append(_unique(name, used))
+        names.append(_unique("/".join(filter(None, (scope, step.leaf))) if scope in named else scope, used))
+        named.add(scope)
     return names
 
 
-def _shared_prefix(scopes: list[str]) -> str:
-    """Returns the outer scopes, each with its slash, that all others stand in."""
-    if not scopes:
-        return ""
-    shared = scopes[0].split("/")[:-1]
-    for scope in scopes[1:]:
-        parts = scope.split("/")[:-1]
-        same = [a == b for a, b in zip(shared, parts, strict=False)]
-        shared = shared[: same.index(False) if False in same else len(same)]
+def _shared_prefix(steps: Sequence[Step]) -> str:
+    """Returns the outer scopes, each with its slash, that all stand in: not those that a layer with weights is."""
+    scopes = [step.scope.split("/") for step in steps if step.scope]
+    own = [step.scope.split("/") for step in steps if step.scope and step.weights] or scopes
+    columns = takewhile(lambda parts: len(set(parts)) == 1, zip(*scopes, strict=False))
+    shared = [parts[0] for parts in columns][: max(min(map(len, own), default=0) - 1, 0)]
     return "".join(f"{part}/" for part in shared)
 
 
-def _shared_number(steps: list[Step]) -> str:
-    """Returns what all scopes have at their end, and the owners of their variables have not: Keras 3's `_1`."""
-    found = set()
-    for step in steps:
-        owners = {source.rpartition("/")[0] for value in step.weights.values() for source in value.sources}
-        last = step.scope.rpartition("/")[2]
-        for owner in owners:
-            own = owner.rpartition("/")[2]
-            found.add(last.removeprefix(own) if own and last.startswith(own) else None)
-    number = found.pop() if len(found) == 1 else None
-    return number if number and re.fullmatch(r"_\d+", number) else ""
+def _number(step: Step) -> str | None:
+    """Returns what a scope has at its end and the owner of its variables has not: Keras 3's `_1`; None if unknown."""
+    last = step.scope.rpartition("/")[2]
+    for source in [source for value in step.weights.values() for source in value.sources]:
+        own = source.rpartition("/")[0].rpartition("/")[2]
+        rest = last.removeprefix(own)
+        if own and last.startswith(own) and (not rest or re.fullmatch(r"_\d+", rest)):
+            return rest
+    return None
 
 
 def _unique(name: str, used: set[str]) -> str:

@@ -205,9 +205,8 @@ class Operations:
         if array.size != channels or (array.ndim and array.shape[-1] != channels) or array.ndim > len(x.shape):
             raise unsupported(node, "computes with a constant that is not one number for each channel")
         kept = value if array is value.array else Known(array, value.sources)
-        flat = Known(array.reshape(-1), kept.sources, kept.made, kept.parts) if array.ndim != 1 else kept
         key, class_name = ("bias", "Bias") if adds else ("kernel", "Scale")
-        return Flow(self.steps.add(node, class_name, {}, [x], x.step.shape, {key: flat}).step, x.turned)
+        return Flow(self.steps.add(node, class_name, {}, [x], x.step.shape, {key: kept}).step, x.turned)
 
     def _rescaled(self, node: Node, x: Flow, factor: float, *, adds: bool) -> Flow:
         if factor == (0.0 if adds else 1.0):

@@ -38,6 +38,10 @@ class Known:
         """Whether a side in it is free."""
         return self.array.dtype == object and any(each is None for each in self.array.reshape(-1).tolist())
 
+    def flat(self) -> Known:
+        """Returns the same numbers as a vector."""
+        return self if self.array.ndim == 1 else Known(self.array.reshape(-1), self.sources)
+
     def integers(self) -> list[int]:
         """Returns the numbers as a flat list. Raises InvalidError where one is free or no integer."""
         if self.is_open or self.array.dtype.kind not in "iuO":
