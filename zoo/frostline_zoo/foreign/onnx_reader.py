@@ -9,7 +9,7 @@ import numpy as np
 from onnx import ValueInfoProto
 
 from frostline_zoo.foreign.canvas.canvas import Canvas
-from frostline_zoo.foreign.canvas.held import Held, Order, Side, UnsayableError, as_is, channels_last
+from frostline_zoo.foreign.canvas.held import Constant, Held, Order, Side, UnsayableError, as_is, channels_last
 from frostline_zoo.foreign.draft import Draft
 from frostline_zoo.foreign.files import Files
 from frostline_zoo.foreign.onnx_graph import arithmetic, convolving, normalizing, resizing, shaping
@@ -125,6 +125,7 @@ class _Drawing:
                     raise UnsayableError("is an operator")
                 made = OPERATORS[node.op_type](Step(self._canvas, self._graph, node, values))
                 self._moved += node.op_type == "Transpose"
+                self._folded += isinstance(made, Constant)
         except UnsayableError as why:
             raise unsupported(node.op_type, node.name, str(why)) from why
         except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError) as error:
