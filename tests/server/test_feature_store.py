@@ -135,3 +135,15 @@ def test_words_hold_rows_of_any_size() -> None:
     for shape, dtype in [((), "u1"), ((3,), "u1"), ((5,), "f2"), ((2, 3), "f4"), ((0,), "f4")]:
         rows = RNG.integers(0, 100, (4, *shape)).astype(dtype)
         assert (from_words(as_words(rows), shape, dtype) == rows).all()
+
+
+def test_rows_that_were_found_before_others_were_stored_are_known_to_be_old(tmp_path: Path) -> None:
+    stored, rows = filled(tmp_path)
+    trunk = FeatureStore(tmp_path).open(TRUNK, (3, 5), "float32")
+    found, order = trunk.find(stored), RNG.permutation(50)
+    assert trunk.is_newest(found)
+    out = np.empty_like(rows)
+    assert trunk.read(found.at(order), out).all()
+    assert (out == rows[order]).all()
+    trunk.append(keys(10, seed=3), rows[:10])
+    assert not trunk.is_newest(found)

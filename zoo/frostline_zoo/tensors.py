@@ -17,6 +17,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
+import safetensors
 import safetensors.numpy
 
 from frostline_zoo.errors import CorruptError
@@ -44,10 +45,26 @@ DTYPES: dict[str, np.dtype[Any]] = {
 
 def encode_tensors(tensors: Mapping[str, Array]) -> bytes:
     """Returns the one canonical safetensors encoding of `tensors`."""
+    return safetensors.numpy.save(_ordered(tensors))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Array]) -> None:
+    """Writes what `encode_tensors` returns to a file, which may be large: no copy of it is made in memory.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    try:
+        safetensors.numpy.save_file(_ordered(tensors), path)
+    except safetensors.SafetensorError as error:
+        raise OSError("the tensors cannot be written") from error
+
+
+def _ordered(tensors: Mapping[str, Array]) -> dict[str, Array]:
     ordered = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
     for name, array in ordered.items():  # np.ascontiguousarray makes a scalar a vector
         ordered[name] = array.reshape(tensors[name].shape)
-    return safetensors.numpy.save(ordered)
+    return ordered
 
 
 def decode_tensors(content: bytes | memoryview) -> dict[str, Array]:

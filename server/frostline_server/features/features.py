@@ -139,6 +139,18 @@ class Features:
         """Whether rows are kept with fewer bits than the trunk puts out."""
         return any(tensor.kept_dtype != tensor.dtype for tensor in self.tensors)
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether rows come from the store and go there."""
+        return self._is_kept and self._store is not None
+
+    @property
+    def chunk_rows(self) -> int:
+        """How many rows are computed at once: whole batches of the trunk, within a bound of bytes."""
+        batch = self._trunk.batch_size if self._trunk is not None else 256
+        widest = max(self.row_bytes, self.below.row_bytes if self.below else 0, 1)
+        return batch * max(1, min(_CHUNK_BATCHES, _CHUNK_BYTES // widest // batch))
+
     def missing(self, view: int = 0) -> npt.NDArray[np.int64]:
         """Returns the places of the examples whose rows of a view are not in the store, ascending."""
         return np.flatnonzero(self._is_missing(slice(None), view))
@@ -168,7 +180,7 @@ class Features:
         self.fill_seconds += seconds
         for kept in self._rows:
             if kept is not None and self._store is not None:
-                cost = seconds / computed if computed >= self._chunk_rows // 4 else None
+                cost = seconds / computed if computed and computed >= self.chunk_rows // 4 else None
                 self._store.note_use(kept, len(self) * len(views) - computed, computed, cost)
 
     def read(self, places: Array, view: int = 0, *, exact: bool = False) -> list[Array]:
@@ -222,7 +234,7 @@ class Features:
                 for number, (tensor, rows) in enumerate(zip(self.tensors, self._rows, strict=True)):
                     if rows is not None:
                         keys = np.concatenate([self._keys(tensor, places, view) for places, view, _ in waiting])
-                        self._store.append(rows, keys, np.concatenate([arrays[number] for _, _, arrays in waiting]))
+                        self._store.append(rows, keys, _joined([arrays[number] for _, _, arrays in waiting]))
             except ExhaustedError as full:
                 self._stop_storing(full.message)
             except (OSError, CorruptError):
@@ -258,13 +270,6 @@ class Features:
         self.flush()
         if self.below is not None:
             self.below._flush_chain()
-
-    @property
-    def _chunk_rows(self) -> int:
-        """How many rows are worked on at once: whole batches of the trunk, within a bound of bytes."""
-        batch = self._trunk.batch_size if self._trunk is not None else 256
-        widest = max(self.row_bytes, self.below.row_bytes if self.below else 0, 1)
-        return batch * max(1, min(_CHUNK_BATCHES, _CHUNK_BYTES // widest // batch))
 
     @cached_property
     def _trunk(self) -> Trunk | None:
@@ -302,7 +307,7 @@ class Features:
         before = self.computed
         if len(there):
             whole = self._read_stored(there, view, held) if not len(missing) else np.zeros(len(there), bool)
-            for chunk in _chunks(there[~whole], self._chunk_rows):
+            for chunk in [] if whole.all() else _chunks(there[~whole], self.chunk_rows):
                 for array, rows in zip(held, self.read(chunk, view), strict=True):
                     array[chunk] = rows
             self.reused += len(there) - (self.computed - before)
@@ -318,7 +323,7 @@ class Features:
 
         While the trunk computes one chunk, the other's examples are read and decoded, or its rows written.
         """
-        chunks = list(_chunks(places, self._chunk_rows)) if len(places) else []
+        chunks = list(_chunks(places, self.chunk_rows)) if len(places) else []
         with ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="fill") as threads:
             running: list[Future[list[Array]]] = []
             try:
@@ -368,10 +373,16 @@ class Features:
         parts: list[list[Array]] = []
         for batch in _chunks(np.arange(len(places)), trunk.batch_size):
             self._listener.filled(0, 0)  # which may raise to stop: a batch of a large network takes seconds
-            filled_up = np.concatenate([batch, np.repeat(batch[-1:], trunk.batch_size - len(batch))])
-            outputs = trunk.forward([array[filled_up] for array in rows], digests[filled_up], view)
+            taken: Any = slice(batch[0], batch[-1] + 1)
+            if len(batch) < trunk.batch_size:
+                taken = np.concatenate([batch, np.repeat(batch[-1:], trunk.batch_size - len(batch))])
+            outputs = trunk.forward([array[taken] for array in rows], digests[taken], view)
             parts.append([output[: len(batch)] for output in outputs])
-        return [np.concatenate(arrays) if len(arrays) > 1 else arrays[0] for arrays in zip(*parts, strict=True)]
+        return [_joined(arrays) for arrays in zip(*parts, strict=True)]
+
+
+def _joined(arrays: Sequence[Array]) -> Array:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _chunks(places: Array, size: int) -> Iterator[Array]:

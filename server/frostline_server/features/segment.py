@@ -20,7 +20,7 @@ import numpy as np
 
 from frostline_server.features.checksums import Words, row_checksums
 from frostline_zoo.errors import CorruptError
-from frostline_zoo.tensors import encode_tensors, map_tensors
+from frostline_zoo.tensors import map_tensors, write_tensors
 
 KEY_WORDS = 5
 OVERHEAD_BYTES = 56  # of each row: its key, its checksum, and what fills it up to whole words
@@ -98,7 +98,7 @@ def write_segment(folder: Path, sequence: int, trunk: str, keys: Words, rows: Wo
     path = folder / f"{sequence:08d}-{uuid.uuid4().hex[:8]}.safetensors"
     staged = path.with_suffix(".tmp")
     try:
-        staged.write_bytes(encode_tensors(tensors))
+        write_tensors(staged, tensors)
         os.replace(staged, path)
     except BaseException:
         staged.unlink(missing_ok=True)

@@ -103,7 +103,10 @@ def read_ahead(features: Features, targets: Array, order: Array, view: int, batc
 
     Within a slice rows lie in the order in which they are stored, and are taken in the epoch's order.
     """
-    steps = _SLICE_BYTES // max(1, batch_size * features.row_bytes)
+    # Stored rows are copied out of slices that stay in the processor's cache; rows that are computed take whole batches
+    # of the trunk, which a smaller slice would fill up.
+    rows = _SLICE_BYTES // max(1, features.row_bytes) if features.is_stored else features.chunk_rows
+    steps = -(-rows // batch_size)
     size = batch_size * min(max(1, steps), -(-len(order) // batch_size))
 
     def read(start: int) -> Slice:
