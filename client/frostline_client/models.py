@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from frostline_client.channel import Channel
 from frostline_client.diffs import LayerDiff, diff_layers
 from frostline_client.errors import UnavailableError
 from frostline_client.manifests import Layer, layers_of
+from frostline_client.network_files import network_files
 from frostline_client.pages import every_page
 from frostline_client.patience import Patience
 from frostline_client.pulls import Pulled, pull
@@ -39,31 +40,37 @@ class Models:
         path: str | Path,
         name: str,
         *,
+        companions: Sequence[str | Path] = (),
         format: str = "auto",
         preprocessing: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
     ) -> Imported:
-        """Takes in a `.keras` or `.h5` file as a new version of the model `name`, made where it does not exist.
+        """Takes in the network in a file or folder as a new version of the model `name`, made where it does not exist.
 
         Args:
-            format: `auto` (by the file's first bytes), `keras` or `keras_h5`.
+            path: a file, or a folder with the files of one network.
+            companions: further files that it refers to, beside those that are found by their names.
+            format: `auto` (by the file's first bytes and its name), `keras` or `keras_h5`.
             preprocessing: how an example becomes the input: `scale`, `offset`, `interpolation`.
 
         Raises:
-            OSError: the file cannot be read.
-            InvalidError: the server cannot read it as a network, or it has a layer that is not allowed.
+            OSError: a file cannot be read.
+            InvalidError: the server cannot read it as a network, or it has a layer that is not allowed; a folder holds
+                no network's files or too many; two files have one name.
         """
-        source, patience = Source(Path(path)), Patience()
+        patience = Patience()
+        files = [(file.name, Source(file.path)) for file in network_files(Path(path), [Path(p) for p in companions])]
         header = pb.ImportModelHeader(
             model=names.model_name(name),
             format=format,
             preprocessing=json.dumps(preprocessing) if preprocessing else "",
             request_id=str(uuid.uuid4()),
-            size_bytes=source.size_bytes,
+            size_bytes=sum(source.size_bytes for _, source in files),
+            file_name=files[0][0],
         )
         while True:
             try:
-                return Imported.of(self._stub.ImportModel(_import(header, source, progress)))
+                return Imported.of(self._stub.ImportModel(_import(header, files, progress)))
             except UnavailableError as error:  # the request id keeps a repeated import from making two versions
                 patience.wait(error)
 
@@ -152,8 +159,15 @@ def _version_name(reference: Reference) -> str:
 
 
 def _import(
-    header: pb.ImportModelHeader, source: Source, progress: Progress | None
+    header: pb.ImportModelHeader, files: Sequence[tuple[str, Source]], progress: Progress | None
 ) -> Iterator[pb.ImportModelRequest | WithData]:
+    done = 0
     yield pb.ImportModelRequest(header=header)
-    for piece in source.pieces(0, progress):
-        yield WithData(pb.ImportModelRequest(), piece)
+    for number, (name, source) in enumerate(files):
+        if number:
+            yield pb.ImportModelRequest(member=pb.ImportMember(name=name))
+        for piece in source.pieces():
+            yield WithData(pb.ImportModelRequest(), piece)
+            done += len(piece)
+            if progress is not None:
+                progress(done, header.size_bytes)

@@ -158,6 +158,32 @@ def with_lambda(keras_file: bytes) -> bytes:
     return changed.getvalue()
 
 
+def with_members(main: bytes, *members: tuple[str, bytes], model: str) -> Iterator[pb.ImportModelRequest]:
+    """Yields the messages of an import of several files."""
+    yield from messages(main, model, size_bytes=0, file_name="main.h5")
+    for name, content in members:
+        yield pb.ImportModelRequest(member=pb.ImportMember(name=name))
+        yield pb.ImportModelRequest(data=content)
+
+
+def test_an_import_may_have_several_files(stub: Any, tmp_path: Path) -> None:
+    request = with_members(network(tmp_path, seed=11), ("variables/a", b"x"), ("variables/b", b""), model="several")
+    assert stub.ImportModel(request).version.name == "models/several/versions/1"
+
+
+@pytest.mark.parametrize("name", ["../a", "/a", "a/../b", "a\\b", "", "a//b", "a\0b", "a\u202eb", "x" * 201, "main.h5"])
+def test_a_file_whose_name_misleads_is_refused(stub: Any, server: Any, tmp_path: Path, name: str) -> None:
+    before = stored(server.data)
+    request = with_members(network(tmp_path, seed=12), (name, b"x"), model="misled")
+    refused(grpc.StatusCode.INVALID_ARGUMENT, stub.ImportModel, request)
+    assert stored(server.data) == before
+
+
+def test_too_many_files_are_refused(stub: Any) -> None:
+    request = with_members(b"x", *((f"{number}", b"x") for number in range(1_000)), model="many")
+    assert "1000 files" in refused(grpc.StatusCode.RESOURCE_EXHAUSTED, stub.ImportModel, request)
+
+
 def test_an_import_that_breaks_off_leaves_nothing(stub: Any, server: Any, tmp_path: Path) -> None:
     before = stored(server.data)
     content = network(tmp_path, seed=7)

@@ -55,9 +55,15 @@ ATTEMPTS = {
     "raise its limits": "resource.setrlimit(resource.RLIMIT_AS, (-1, -1))",
     "import a module": "importlib.import_module('tabnanny')",
 }
+BY_LANDLOCK = ["read a file", "list a folder", "write a file", "remove a file", "make a folder", "start a program"]
+LOCK = "from frostline_server.jail.locks import lock\nlock(1 << 30, 20)"
+LANDLOCK = """
+from frostline_server.jail import landlock, limits
+limits.give_up_privileges()
+landlock.close_files_and_network()
+"""
 PROGRAM = """
 import ctypes, importlib, os, resource, socket, sys, threading
-from frostline_server.jail.locks import lock
 target, port, parent, attempt = sys.argv[1], int(sys.argv[2]), os.getppid(), sys.argv[3]
 
 def libc_call(*arguments):
@@ -65,7 +71,7 @@ def libc_call(*arguments):
     if libc.syscall(*arguments) < 0:
         raise OSError(ctypes.get_errno(), "refused")
 
-lock(1 << 30, 20)
+exec(sys.argv[4])
 try:
     eval(attempt)
 except (OSError, MemoryError, RuntimeError, ImportError, ValueError) as error:
@@ -76,15 +82,20 @@ os._exit(7)
 
 
 @whole
-@pytest.mark.parametrize("attempt", ATTEMPTS)
-def test_nothing_can_be_done_in_the_jail(tmp_path: Path, attempt: str) -> None:
+@pytest.mark.parametrize(
+    ("locks", "attempt"),
+    [*((LOCK, attempt) for attempt in ATTEMPTS), *((LANDLOCK, attempt) for attempt in BY_LANDLOCK)],
+)
+def test_nothing_can_be_done_in_the_jail_and_no_file_reached_by_landlock_alone(
+    tmp_path: Path, locks: str, attempt: str
+) -> None:
     target = tmp_path / "target"
     target.write_text("as it was")
     tmp_path.chmod(0o777)
     target.chmod(0o666)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-        command = [sys.executable, "-c", PROGRAM, str(target), port, ATTEMPTS[attempt]]
+        command = [sys.executable, "-c", PROGRAM, str(target), port, ATTEMPTS[attempt], locks]
         ended = subprocess.run(command, stdout=subprocess.PIPE, timeout=60)
         listener.setblocking(False)
         with pytest.raises(BlockingIOError):

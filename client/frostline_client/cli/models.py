@@ -43,18 +43,24 @@ class _Numbers(click.ParamType[Any]):
 )
 @click.argument("path", type=Path)
 @click.option("--name", required=True, help="The model that the file becomes a version of.")
+@click.option("--with", "companions", type=Path, multiple=True, metavar="FILE", help="A further file that it needs.")
 @click.option("--format", default="auto", show_default=True, help="auto, keras (.keras) or keras_h5 (.h5).")
 @click.option("--scale", type=_Numbers(), help="The input is value * scale + offset: a number, or one a channel.")
 @click.option("--offset", type=_Numbers(), help="See --scale.")
 @click.option("--interpolation", help="How images are resized: bilinear, nearest, bicubic, area or lanczos.")
-def import_(session: Session, path: Path, name: str, format: str, **preprocessing: Any) -> None:
+def import_(
+    session: Session, path: Path, name: str, companions: tuple[Path, ...], format: str, **preprocessing: Any
+) -> None:
     """Take in a network from a .keras or .h5 file, as a new version of a model.
 
-    The file is read as data, and no code in it is run. Layers that the zoo has already are not stored again.
+    The file is read as data, in a process that can do nothing else, and no code in it is run. Layers that the zoo has
+    already are not stored again.
     """
     given = {key: value for key, value in preprocessing.items() if value is not None}
     with session.client() as zoo, transferring(path.name) as progress:
-        made = zoo.models.import_file(path, name, format=format, preprocessing=given, progress=progress)
+        made = zoo.models.import_file(
+            path, name, companions=companions, format=format, preprocessing=given, progress=progress
+        )
 
     def for_people() -> None:
         _print_version(made.version)

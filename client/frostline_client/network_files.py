@@ -1,0 +1,67 @@
+"""The files of a network on this machine: one, one with those that belong to it, or a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from frostline_client.errors import InvalidError
+
+MAX_FILES = 1_000
+# What a folder's network starts with, the first that is there.
+_MAINS = ("saved_model.pb", "config.json", "model.onnx")
+# What belongs to a file, by how its name ends: the same name with another end, or with more behind it.
+_OTHER_ENDS = {".caffemodel": (".prototxt",), ".prototxt": (".caffemodel",)}
+_MORE_BEHIND = {".onnx": (".data", "_data")}
+
+
+class NetworkFile(NamedTuple):
+    """A file: its name within the network, folders ending with `/`, and where it is."""
+
+    name: str
+    path: Path
+
+
+def network_files(path: Path, companions: Sequence[Path] = ()) -> list[NetworkFile]:
+    """Returns the files of the network at `path`, the one to start with first.
+
+    A Caffe model brings the file of the same name with its layers, an ONNX model that with its weights, a folder all
+    that is in it, links left out.
+
+    Args:
+        path: a file or a folder.
+        companions: further files, wherever they are.
+
+    Raises:
+        OSError: a file is not there.
+        InvalidError: the folder holds no network's files, or more than 1,000; two files have one name.
+    """
+    if path.is_dir():
+        files = _in_folder(path)
+    else:
+        path.stat()
+        files = [NetworkFile(found.name, found) for found in (path, *_belonging_to(path))]
+    known = {file.path for file in files}
+    files += [NetworkFile(companion.name, companion) for companion in companions if companion not in known]
+    if len({file.name for file in files}) != len(files):
+        raise InvalidError("two files of the network have one name: rename one, there and where it is named")
+    if len(files) > MAX_FILES:
+        raise InvalidError(f"{path} holds more than {MAX_FILES} files: name the network's own folder")
+    return files
+
+
+def _in_folder(folder: Path) -> list[NetworkFile]:
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
+    files = {path.relative_to(folder).as_posix(): path for path in found}
+    main = next((name for name in _MAINS if name in files), None)
+    main = main or (next(iter(files)) if len(files) == 1 else None)
+    if main is None:
+        raise InvalidError(f"{folder} holds no {' and no '.join(_MAINS)}: name the network's file in it")
+    return [NetworkFile(main, files.pop(main)), *(NetworkFile(name, path) for name, path in files.items())]
+
+
+def _belonging_to(path: Path) -> list[Path]:
+    others = [path.with_suffix(end) for end in _OTHER_ENDS.get(path.suffix, ())]
+    behind = [path.with_name(path.name + end) for end in _MORE_BEHIND.get(path.suffix, ())]
+    return [other for other in [*others, *behind] if other.is_file()]
