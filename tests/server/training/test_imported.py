@@ -1,0 +1,66 @@
+"""Networks of other tools, fine-tuned: their layers freeze, are cached, thaw and train as any others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from frostline_server.training.zoo import ZooAccess
+
+ASSETS = Path(os.environ.get("FROSTLINE_ASSETS", Path(__file__).parents[4] / "shared" / "assets"))
+pytestmark = [
+    pytest.mark.keras,
+    pytest.mark.real_assets,
+    pytest.mark.skipif(not ASSETS.is_dir(), reason="neither $FROSTLINE_ASSETS nor ../shared/assets is there"),
+]
+HEAD = [{"GlobalAveragePooling2D": {}}, {"Dense": {"units": 2, "activation": "softmax", "name": "top"}}]
+
+
+@pytest.fixture
+def faces(zoo: ZooAccess, push_rows: Callable[..., None]) -> Callable[[str], None]:
+    """Puts the detector into the zoo, and twelve bright and dark images beside it."""
+    from frostline_zoo.networks.importer import import_network
+
+    def put(kind: str) -> None:
+        folder = ASSETS / "networks"
+        beside = [folder / "face_rfb320.prototxt"] if kind == "caffemodel" else []
+        network = import_network(folder / f"face_rfb320.{kind}", beside=beside)
+        for content in network.blobs.values():
+            zoo.blobs.put(content)
+        with zoo.engine.begin() as connection:
+            zoo.models.add_version(connection, "faces", network.manifest)
+        labels = np.arange(12) % 2
+        noise = np.random.default_rng(5).normal(size=(12, 240, 320, 3)).astype(np.float32)
+        push_rows("digits", noise * (0.2 + labels[:, None, None, None]).astype(np.float32), labels)
+
+    return put
+
+
+def losses(outcome: Any) -> list[float]:
+    return [loss for stage in outcome.stages for loss in stage.history["loss"]]
+
+
+@pytest.mark.parametrize("kind", ["onnx", "caffemodel"])
+def test_upper_layers_train_on_a_cached_trunk(faces: Callable[[str], None], run: Callable[..., Any], kind: str) -> None:
+    faces(kind)
+    stages = [{"freeze": {"through": "360"}, "optimizer": {"Adam": {"learning_rate": 0.003}}, "epochs": 6}]
+    keys: dict[str, Any] = {"base": "faces", "reuse": {"through": "400"}, "head": HEAD, "stages": stages}
+    first = run("first", **keys)
+    assert first.stages[0].rows_computed == 12
+    assert losses(first)[-1] < losses(first)[0]
+    assert run("second", **keys).stages[0].rows_computed == 0
+
+
+def test_thawing_every_layer_of_the_onnx_detector_lowers_its_loss(
+    faces: Callable[[str], None], run: Callable[..., Any]
+) -> None:
+    faces("onnx")
+    stages = [{"freeze": "none", "optimizer": {"Adam": {"learning_rate": 0.001}}, "batch_size": 6, "epochs": 5}]
+    outcome = run("thawed", base="faces", reuse={"through": "400"}, head=HEAD, stages=stages)
+    assert losses(outcome)[-1] < losses(outcome)[0]
+    assert all(layer.trainable for layer in outcome.manifest.layers)
