@@ -265,4 +265,4 @@ def test_without_landlock_a_server_starts_and_says_so_unless_it_must_not(tmp_pat
 def test_a_sandbox_names_what_it_lacks() -> None:
     assert Sandbox(7, True).complete
     assert Sandbox(7, True).missing == ""
-    assert Sandbox(0, False).missing == "the kernel has no Landlock and no a filter of system calls"
+    assert Sandbox(0, False).missing == "the kernel has no Landlock and no filter of system calls for this processor"

@@ -40,8 +40,8 @@ def become_nobody() -> None:
     """Where the process is root's, makes it nobody's."""
     if os.geteuid() == 0:
         os.setgroups([])
-        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+        os.setgid(_NOBODY)
+        os.setuid(_NOBODY)
 
 
 def give_up_privileges() -> None:

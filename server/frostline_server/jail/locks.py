@@ -47,7 +47,7 @@ class Sandbox:
             return "only Linux has its locks"
         lacks = [
             *([] if self.landlock_version else ["Landlock"]),
-            *([] if self.has_filter else ["a filter of system calls"]),
+            *([] if self.has_filter else ["filter of system calls for this processor"]),
         ]
         return f"the kernel has no {' and no '.join(lacks)}" if lacks else ""
 
