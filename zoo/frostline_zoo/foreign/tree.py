@@ -60,3 +60,16 @@ class KerasNetwork:
     keras_version: str
     weights: Group
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Arrays by their names in a file, without a network.
+
+    Attributes:
+        arrays: the arrays.
+        notes: a line for each thing that was left out.
+    """
+
+    arrays: dict[str, Stored]
+    notes: tuple[str, ...]
