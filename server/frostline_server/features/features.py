@@ -99,6 +99,7 @@ class Features:
         self.computed = 0
         self.reused = 0
         self.fill_seconds = 0.0
+        self._noted = 0
         self.below = below
         self._make_trunk = make_trunk
         self._store = store
@@ -178,10 +179,8 @@ class Features:
                 self._flush_chain()
         seconds, computed = time.perf_counter() - started, self.computed - before
         self.fill_seconds += seconds
-        for kept in self._rows:
-            if kept is not None and self._store is not None:
-                cost = seconds / computed if computed and computed >= self.chunk_rows // 4 else None
-                self._store.note_use(kept, len(self) * len(views) - computed, computed, cost)
+        cost = seconds / computed if computed and computed >= self.chunk_rows // 4 else None
+        self._note_use(len(self) * len(views) - computed, cost)
 
     def read(self, places: Array, view: int = 0, *, exact: bool = False) -> list[Array]:
         """Returns the rows of the examples at `places`, one array a tensor: (k,) -> (k, *shape) each.
@@ -265,6 +264,15 @@ class Features:
         for rows, store in self.below._kept_in_chain() if self.below else ():
             found.setdefault((rows.trunk, rows.dtype), (rows, store))
         return [found[key] for key in sorted(found)]
+
+    def _note_use(self, hits: int, seconds_per_row: float | None) -> None:
+        """Notes what was found and computed here and below, where a row takes as long as one here at the most."""
+        misses, self._noted = self.computed - self._noted, self.computed
+        for rows in self._rows:
+            if rows is not None and self._store is not None and hits + misses:
+                self._store.note_use(rows, hits, misses, seconds_per_row)
+        if self.below is not None:
+            self.below._note_use(0, seconds_per_row)
 
     def _flush_chain(self) -> None:
         self.flush()
