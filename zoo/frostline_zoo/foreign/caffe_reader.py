@@ -88,15 +88,15 @@ class _Drawing:
     def _scales(self) -> dict[str, Layer]:
         """Returns, by the name of a normalization, the Scale that is its only user: Keras has the two in one layer."""
         found = {}
-        for layer in self._layers:
-            if layer.type_name != "BatchNorm" or len(layer.tops) != 1:
-                continue
-            top = layer.tops[0]
-            later = self._layers[self._layers.index(layer) + 1 :]
-            users = [each for each in later if top in each.bottoms]
-            in_place = bool(users) and users[0].tops == (top,)
-            if users and users[0].type_name == "Scale" and users[0].bottoms == (top,) and (in_place or len(users) == 1):
-                found[layer.name] = users[0]
+        users: dict[str, list[Layer]] = {}  # of each tensor, from the last layer to this one
+        for layer in reversed(self._layers):
+            above = users.get(layer.tops[0], []) if layer.type_name == "BatchNorm" and len(layer.tops) == 1 else []
+            if above and above[-1].type_name == "Scale" and above[-1].bottoms == layer.tops:
+                in_place = above[-1].tops == layer.tops
+                if in_place or len(above) == 1:
+                    found[layer.name] = above[-1]
+            for bottom in layer.bottoms:
+                users.setdefault(bottom, []).append(layer)
         return found
 
     def _input(self, layer: Layer) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -25,6 +25,7 @@ DRAWN = (arithmetic, convolving, normalizing, resizing, shaping)
 # Where the number of examples is left open, shapes are computed with this one, which no side of an example has: a
 # reshape that mixes examples is then seen as such.
 _FREE_BATCH = 1_000_003
+_MOST_FOLDED = 1 << 27  # numbers that all nodes together compute from constants
 _TAKES_CHANNELS_FIRST = {
     *("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LRN", "PRelu"),
     *("BatchNormalization", "InstanceNormalization", "GroupNormalization", "Resize", "Upsample"),
@@ -65,7 +66,7 @@ class _Drawing:
         self._graph = graph
         self._canvas = Canvas()
         self._values: dict[str, Value] = dict(graph.constants)
-        self._folded = self._moved = 0
+        self._folded = self._moved = self._elements = 0
 
     def draft(self) -> Draft:
         """Returns the whole."""
@@ -102,27 +103,24 @@ class _Drawing:
         return self._canvas.input(entry.name, shape, order, dtype.name if is_whole else "float32")
 
     def _takes_channels_first(self, name: str) -> bool:
-        """Whether the first operator that knows axes, going up from a tensor, has channels in axis 1."""
-        names, seen = [name], {name}
-        while names:
-            above = [node for node in self._graph.nodes if set(names).intersection(node.inputs)]
-            if any(node.op_type in _TAKES_CHANNELS_FIRST for node in above):
+        """Whether a tensor comes to an operator with channels in axis 1 before any other that knows axes."""
+        passed = {name}
+        for node in self._graph.nodes:
+            if passed.isdisjoint(node.inputs):
+                continue
+            if node.op_type in _TAKES_CHANNELS_FIRST:
                 return True
-            passing = [node for node in above if node.op_type in _SAYS_NOTHING_OF_AXES]
-            names = [made for node in passing for made in node.outputs if made not in seen]
-            seen.update(names)
+            if node.op_type in _SAYS_NOTHING_OF_AXES:
+                passed.update(node.outputs)
         return False
 
     def _draw(self, node: Node) -> None:
         values = tuple(self._values[name] if name else None for name in node.inputs)
         try:
-            made: Value | list[Value] | None = None
-            if not any(isinstance(each, Held) for each in values):
-                made = folded(node, [each for each in values if not isinstance(each, Held)])  # type: ignore[assignment]
-                self._folded += made is not None
+            made = self._fold(node, values)
             if made is None:
                 if node.op_type not in OPERATORS:
-                    raise UnsayableError("is an operator")
+                    raise UnsayableError("is an operator that is not known here")
                 made = OPERATORS[node.op_type](Step(self._canvas, self._graph, node, values))
                 self._moved += node.op_type == "Transpose"
                 self._folded += isinstance(made, Constant)
@@ -130,7 +128,18 @@ class _Drawing:
             raise unsupported(node.op_type, node.name, str(why)) from why
         except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError) as error:
             raise bad_onnx(f"node {node.name[:80]!r} ({node.op_type[:80]}) does not hold together") from error
-        self._values.update(zip(node.outputs, made if isinstance(made, list) else [made], strict=False))
+        self._values.update(zip(node.outputs, made if isinstance(made, Sequence) else [made], strict=False))
+
+    def _fold(self, node: Node, values: tuple[Value | None, ...]) -> Sequence[Value] | Value | None:
+        """Returns what a node makes of constants alone, where it is given no more than those."""
+        constants = [each for each in values if not isinstance(each, Held)]
+        made = folded(node, constants) if len(constants) == len(values) else None
+        if made is not None:
+            self._folded += 1
+            self._elements += sum(each.array.size for each in made if each.array.base is None)
+        if self._elements > _MOST_FOLDED:
+            raise UnsayableError("computes too much from constants")
+        return made
 
     def _output(self, name: str) -> Held:
         value = self._values.get(name)

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from frostline_zoo.foreign.canvas.canvas import Canvas
-from frostline_zoo.foreign.canvas.held import Constant, Held, UnsayableError
+from frostline_zoo.foreign.canvas.held import Constant, Held, UnsayableError, product
 from frostline_zoo.tensors import Array
 
 _LETTERS = "abcdefgh"
+_MOST_ELEMENTS = 1 << 26
 
 
 def affine(canvas: Canvas, name: str, x: Held, factor: Constant | None, offset: Constant | None) -> Held:
@@ -58,7 +59,10 @@ def _spread(array: Array, x: Held) -> Array:
 
 
 def _sides(x: Held, axes: list[int]) -> tuple[int, ...]:
-    return tuple(x.shape[axis] or 1 for axis in axes)
+    sides = tuple(x.shape[axis] or 1 for axis in axes)
+    if product(sides) > _MOST_ELEMENTS:
+        raise UnsayableError("spreads constants over too many numbers")
+    return sides
 
 
 def _along(constant: Constant, x: Held, axes: list[int]) -> Constant:

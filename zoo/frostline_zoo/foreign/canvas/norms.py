@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from frostline_zoo.foreign.canvas.canvas import Canvas
 from frostline_zoo.foreign.canvas.held import Constant, Held, UnsayableError, as_is, channels_last, product
 from frostline_zoo.foreign.canvas.pools import global_pooled
@@ -84,8 +82,3 @@ def reduced(canvas: Canvas, name: str, x: Held, kind: str, axes: list[int], keep
     order = tuple(left.index(axis) for axis in made.order if axis not in over)
     made.known()
     return canvas.reshaped(made, replace(made, shape=tuple(made.shape[axis] for axis in left), order=order))
-
-
-def ones_like(array: Constant, value: float) -> Constant:
-    """Returns a constant of an array's shape, all of one value, which no file gave."""
-    return Constant(np.full(array.array.shape, value, np.float32))

@@ -12,7 +12,7 @@ from frostline_zoo.foreign.onnx_graph.graph import Node
 from frostline_zoo.foreign.onnx_graph.tensors import DTYPES
 from frostline_zoo.tensors import Array
 
-MAX_FOLDED_ELEMENTS = 1 << 26
+MAX_FOLDED_ELEMENTS = 1 << 24
 Inputs = list[Array]
 Fold = Callable[[Node, list[Any]], Any]
 
