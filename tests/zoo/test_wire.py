@@ -12,7 +12,7 @@ import pytest
 
 from frostline_zoo.errors import ExhaustedError, InvalidError
 from frostline_zoo.foreign.draft import Draft, DraftLayer, Report
-from frostline_zoo.foreign.tree import Group, KerasNetwork
+from frostline_zoo.foreign.tree import Group, KerasNetwork, Weights
 from frostline_zoo.foreign.wire import decode, encode
 from frostline_zoo.manifest import Call, Input, TensorRef
 
@@ -116,3 +116,11 @@ def test_arrays_too_large_or_of_objects_are_refused_before_they_are_read() -> No
     with pytest.raises(InvalidError) as objects:
         written(KerasNetwork("keras", {}, "", Group((), {"w": np.array(["a"])}), ()))
     assert objects.value.reason == "BAD_WEIGHTS"
+
+
+def test_weights_come_back_by_their_names() -> None:
+    came = decode(memoryview(written(Weights({"a/b": KERNEL, "c": BIAS}, ("a note",)))))
+    assert isinstance(came, Weights)
+    assert came.notes == ("a note",)
+    np.testing.assert_array_equal(came.arrays["a/b"][()], KERNEL)
+    np.testing.assert_array_equal(came.arrays["c"][()], BIAS)

@@ -31,7 +31,8 @@ def main() -> None:
     request = json.loads(sys.stdin.buffer.read())
     try:
         files = _mapped(content, request["members"])
-        reader = reader_for(format_in(files, request["main"], request["format"]))
+        found = format_in(files, request["main"], request["format"])
+        reader = reader_for(found, weights_only=request["weights_only"])
         gc.disable()  # it is over soon, and what is imported need not be looked through again and again
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what a file makes a parser say is nobody's news
         os.closerange(3, _MORE_FILES_THAN_ANYBODY_HAS)

@@ -54,7 +54,16 @@ class Jail:
         self._limits = limits
         self._room = asyncio.Semaphore(AT_ONCE)
 
-    async def read(self, content: Path, members: Sequence[Member], main: str, format: str, write: Write) -> None:
+    async def read(
+        self,
+        content: Path,
+        members: Sequence[Member],
+        main: str,
+        format: str,
+        write: Write,
+        *,
+        weights_only: bool = False,
+    ) -> None:
         """Reads the network in an import's files, and gives it to `write`, piece by piece, as `wire` has it.
 
         Args:
@@ -63,6 +72,7 @@ class Jail:
             main: the name of the file to start with.
             format: one of `formats.FORMATS`, or "auto".
             write: gets the pieces; they mean nothing before `read` has returned.
+            weights_only: whether the arrays are wanted, by their names, rather than a network.
 
         Raises:
             InvalidError: the files are refused, or made their reader crash (PARSER_CRASHED).
@@ -73,6 +83,7 @@ class Jail:
             "members": members,
             "main": main,
             "format": format,
+            "weights_only": weights_only,
             "memory_bytes": limits.memory_bytes,
             "cpu_seconds": limits.cpu_seconds,
         }

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from frostline_zoo.errors import InvalidError
 
-FORMATS = ("keras", "keras_h5", "safetensors", "onnx", "caffe", "saved_model")
+FORMATS = ("keras", "keras_h5", "safetensors", "onnx", "caffe", "saved_model", "checkpoint")
 START_BYTES = 16
 
 _MAGIC = {
@@ -26,6 +26,7 @@ _SUFFIXES = {
     ".tar": "saved_model",
     ".tgz": "saved_model",
     ".gz": "saved_model",
+    ".index": "checkpoint",
 }
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _PACKED = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\xfd7zXZ\x00")
@@ -68,7 +69,7 @@ def format_of(name: str, start: bytes, asked: str = "auto") -> str:
 
 # Formats whose files start with nothing of their own: what is asked for or the name decides, where no other format's
 # sign is there.
-_WITHOUT_MAGIC = frozenset({"safetensors", "caffe", "saved_model"})
+_WITHOUT_MAGIC = frozenset({"safetensors", "caffe", "saved_model", "checkpoint"})
 
 
 def unsafe_format(what: str) -> InvalidError:

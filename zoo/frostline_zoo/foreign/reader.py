@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.foreign.files import Files
@@ -17,8 +18,17 @@ Reader = Callable[[Files, str], AbstractContextManager[Parsed]]
 _STUMBLES = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, AssertionError)
 
 
-def reader_for(format: str) -> Reader:
-    """Returns the reader of a format, with all that it needs imported: in the jail nothing can be, later."""
+def reader_for(format: str, *, weights_only: bool = False) -> Reader:
+    """Returns the reader of a format, with all that it needs imported: in the jail nothing can be, later.
+
+    Args:
+        format: one of `formats.FORMATS`.
+        weights_only: whether the arrays are wanted, by their names, rather than a network.
+    """
+    if weights_only:
+        from frostline_zoo.foreign.weights_reader import read_weights
+
+        return partial(read_weights, format=format)
     if format == "keras":
         from frostline_zoo.foreign.keras_file import read_keras_file
 
@@ -39,9 +49,9 @@ def reader_for(format: str) -> Reader:
         from frostline_zoo.foreign.saved_model_reader import saved_model
 
         return saved_model
-    from frostline_zoo.foreign.safetensors_file import read_safetensors
+    from frostline_zoo.foreign.weights_reader import refuse_weights
 
-    return read_safetensors
+    return partial(refuse_weights, format=format)
 
 
 def format_in(files: Files, main: str, asked: str) -> str:

@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from typing import Any
 
 from frostline_zoo.errors import CorruptError, ExhaustedError, InvalidError
-from frostline_zoo.foreign.files import Files
 from frostline_zoo.tensors import MAX_HEADER_BYTES, Array, arrays_in
-
-
-def read_safetensors(files: Files, main: str) -> NoReturn:
-    """Refuses the file: there is no network in it.
-
-    Raises:
-        InvalidError: always; BAD_SAFETENSORS where it is damaged, NO_NETWORK otherwise.
-        ExhaustedError: its header is too long (LIMIT_HEADER).
-    """
-    tensors_of(files.view(main))
-    text = "the file holds weights without a network: send the network that they belong to"
-    raise InvalidError(text, reason="NO_NETWORK")
 
 
 def tensors_of(content: memoryview) -> dict[str, Array]:

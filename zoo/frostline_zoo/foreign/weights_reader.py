@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import h5py
 
@@ -46,6 +47,18 @@ def read_weights(files: Files, main: str, format: str) -> Iterator[Weights]:
     else:
         text = f"weights are not read from {format}: use {', '.join(WEIGHTS_FORMATS)}"
         raise InvalidError(text, reason="UNKNOWN_FORMAT")
+
+
+def refuse_weights(files: Files, main: str, format: str) -> NoReturn:
+    """Refuses a file that holds no network, after a look through it.
+
+    Raises:
+        InvalidError: always; NO_NETWORK, or as `read_weights` where it is damaged.
+        ExhaustedError: as `read_weights`.
+    """
+    with read_weights(files, main, format):
+        text = "the file holds weights without a network: say into which model of the zoo they go"
+        raise InvalidError(text, reason="NO_NETWORK")
 
 
 def _of_checkpoint(files: Files, prefix: str) -> Weights:

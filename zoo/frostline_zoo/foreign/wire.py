@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,8 @@ import numpy as np
 from frostline_zoo.errors import ExhaustedError, InvalidError
 from frostline_zoo.foreign.draft import Draft
 from frostline_zoo.foreign.json_text import parsed
-from frostline_zoo.foreign.tree import Group, KerasNetwork, Stored
-from frostline_zoo.foreign.wire_checks import Arrays, bad, integer, items, record, text
+from frostline_zoo.foreign.tree import Group, KerasNetwork, Stored, Weights
+from frostline_zoo.foreign.wire_checks import Arrays, bad, integer, items, plain_object, record, text
 from frostline_zoo.foreign.wire_draft import draft_from_json, draft_to_json
 from frostline_zoo.tensors import DTYPES, Array
 
@@ -32,10 +32,11 @@ MAX_BYTES = 8 + MAX_HEADER_BYTES + MAX_ARRAYS_BYTES + (64 << 20)
 _MAX_ARRAYS = 100_000
 _MAX_DEPTH = 200
 _MAX_RANK = 8
+_MAX_NOTES = 1_000
 _STEP = 64
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
-Parsed = KerasNetwork | Draft
+Parsed = KerasNetwork | Draft | Weights
 """What a file of another tool is read as."""
 
 
@@ -57,6 +58,9 @@ def encode(network: Parsed) -> Iterator[bytes | memoryview]:
 
     if isinstance(network, Draft):
         header = draft_to_json(network, number_of)
+    elif isinstance(network, Weights):
+        arrays_by_name = {name: number_of(array) for name, array in network.arrays.items()}
+        header = {"kind": "weights", "named": arrays_by_name, "notes": list(network.notes)}
     else:
         header = {
             "kind": "keras",
@@ -100,7 +104,7 @@ def decode(content: memoryview) -> Parsed:
     if not isinstance(header, dict):
         raise bad("its header is no object")
     arrays = Arrays(_arrays(header.pop("arrays", None), content[8 + header_bytes :]))
-    network = draft_from_json(header, arrays) if header.get("kind") == "draft" else _keras(header, arrays)
+    network = _READ.get(str(header.get("kind")), _keras)(header, arrays)
     arrays.check_all_taken()
     return network
 
@@ -130,6 +134,17 @@ def _keras(header: dict[str, Any], arrays: Arrays) -> KerasNetwork:
     notes = tuple(text(note, 500) for note in items(fields["notes"], 100))
     weights = _group_from_json(fields["weights"], arrays)
     return KerasNetwork(fields["layout"], fields["config"], text(fields["keras_version"], 40), weights, notes)
+
+
+def _weights(header: dict[str, Any], arrays: Arrays) -> Weights:
+    fields = record(header, "kind", "named", "notes")
+    named: dict[str, Stored] = {
+        text(name, 1000): arrays.take(number) for name, number in plain_object(fields["named"]).items()
+    }
+    return Weights(named, tuple(text(note, 500) for note in items(fields["notes"], _MAX_NOTES)))
+
+
+_READ: dict[str, Callable[[dict[str, Any], Arrays], Parsed]] = {"draft": draft_from_json, "weights": _weights}
 
 
 def _group_to_json(group: Group, number_of: Any) -> dict[str, Any]:

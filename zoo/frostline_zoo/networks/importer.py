@@ -5,15 +5,18 @@ Nothing here opens a file. What comes in is plain data, and is trusted no more t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.foreign.draft import Draft, Report
 from frostline_zoo.foreign.files import Files
+from frostline_zoo.foreign.matching import match_weights
+from frostline_zoo.foreign.name_map import rules_of
 from frostline_zoo.foreign.reader import answer, format_in, reader_for
-from frostline_zoo.foreign.tree import KerasNetwork
+from frostline_zoo.foreign.tree import KerasNetwork, Weights
 from frostline_zoo.foreign.wire import Parsed, decode
 from frostline_zoo.manifest import Manifest
 from frostline_zoo.networks import keras_file, keras_h5
@@ -23,6 +26,7 @@ from frostline_zoo.networks.keras2 import as_it_is, in_keras_3
 from frostline_zoo.networks.rebuild import rebuild
 from frostline_zoo.networks.weights import Values, check_size, declared
 from frostline_zoo.preprocessing import Preprocessing
+from frostline_zoo.refilled import refilled
 
 _AS_IS = Preprocessing()
 # What a network that does not hold together makes Keras raise, where nothing here foresaw it.
@@ -51,15 +55,40 @@ def take_in(parsed: Parsed, preprocessing: Preprocessing = _AS_IS) -> Imported:
             parts do not fit one another (BAD_CONFIG, BAD_GRAPH, BAD_SHAPE, BAD_WEIGHTS).
         ExhaustedError: it is too large (LIMIT_PARAMS, LIMIT_OUTPUT).
     """
-    report = Report(notes=list(parsed.notes)) if isinstance(parsed, KerasNetwork) else parsed.report
     try:
-        if isinstance(parsed, KerasNetwork):
+        if isinstance(parsed, Draft):
+            described, report = _from_draft(parsed, preprocessing), parsed.report
+        elif isinstance(parsed, KerasNetwork):
             described = _from_keras(parsed, preprocessing)
+            layers = described.manifest.layers
+            matched = [f"{layer.name}/{each.name}" for layer in layers for each in layer.parameters]
+            report = Report(matched=matched, notes=list(parsed.notes))
         else:
-            described = _from_draft(parsed, preprocessing)
+            raise InvalidError("the file holds weights without a network", reason="NO_NETWORK")
     except _STUMBLES as error:
         raise InvalidError("the file's network does not hold together: save it again", reason="BAD_CONFIG") from error
     return Imported(described.manifest, described.blobs, report.notes, report)
+
+
+def fill_in(parsed: Parsed, base: Manifest, name_map: Any, read_blob: Callable[[str], bytes]) -> Imported:
+    """Returns a network of the zoo with the weights that a reader found in a file.
+
+    Args:
+        parsed: what it found.
+        base: the network; what the file has no weights for keeps its own.
+        name_map: as `name_map.rules_of` takes it.
+        read_blob: gives the bytes of a layer's weights for their digest.
+
+    Raises:
+        InvalidError: no weights belong to the network (NO_MATCH), or the map cannot be used (BAD_MAP).
+        CorruptError: stored weights have changed.
+    """
+    if not isinstance(parsed, Weights):
+        raise InvalidError("the file was not read for its weights alone", reason="BAD_WEIGHTS")
+    values, report = match_weights(base, parsed.arrays, rules_of(name_map))
+    report.notes[:0] = parsed.notes
+    manifest, blobs = refilled(base, values, read_blob)
+    return Imported(manifest, blobs, report.notes, report)
 
 
 def import_network(
