@@ -16,13 +16,14 @@ from frostline_client.blobs import Blobs
 from frostline_client.channel import Channel
 from frostline_client.diffs import LayerDiff, diff_layers
 from frostline_client.errors import UnavailableError
+from frostline_client.exports import opened, receive
 from frostline_client.manifests import Layer, layers_of
 from frostline_client.network_files import network_files
 from frostline_client.pages import every_page
 from frostline_client.patience import Patience
 from frostline_client.pulls import Pulled, pull
 from frostline_client.records import Imported, Model, Tag, Version
-from frostline_client.streams import Progress, ReceivedFile, Source
+from frostline_client.streams import Progress, Source
 
 Reference = str | Version
 """A version: NAME (its latest), NAME:TAG or NAME@NUMBER, or the version itself."""
@@ -136,22 +137,19 @@ class Models:
     def export(
         self, reference: Reference, path: str | Path, *, format: str = "keras", progress: Progress | None = None
     ) -> int:
-        """Writes a version to the file `path` in the format of another tool, and returns its size in bytes.
+        """Writes a version to `path` in the format of another tool, and returns its size in bytes.
+
+        Args:
+            path: a file, or for `saved_model` a folder, which must not be there yet or be empty.
+            format: `keras`, `saved_model`, `onnx` or `safetensors`.
 
         Raises:
-            InvalidError: the server does not write that format.
-            OSError: the file cannot be written.
+            InvalidError: the server does not write that format, or it cannot say what a layer of the network does.
+            OSError: the file or folder cannot be written.
         """
         request = pb.ExportModelRequest(name=_version_name(reference), format=format)
-        size_bytes = 0
-        with ReceivedFile(Path(path)) as file, self._stub.ExportModel(request) as pieces:
-            for piece in pieces:
-                size_bytes = max(size_bytes, piece.size_bytes)
-                file.write(piece.data)
-                if progress is not None:
-                    progress(file.size_bytes, size_bytes)
-            file.keep()
-        return size_bytes
+        with opened(Path(path), format) as received, self._stub.ExportModel(request) as pieces:
+            return receive(received, pieces, progress)
 
 
 def _version_name(reference: Reference) -> str:

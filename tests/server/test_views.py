@@ -140,12 +140,12 @@ def test_networks_of_all_random_layers_are_kept_and_exported_whole(tmp_path: Pat
 
     from frostline_zoo.networks.build import build
     from frostline_zoo.networks.describe import describe
-    from frostline_zoo.networks.export import export_keras
+    from frostline_zoo.networks.export import export_network
 
     made = describe(model_of(*map(layer_of, sorted(ARGUMENTS))))
     network = build(made.manifest, made.blobs.__getitem__)
     assert describe(network.model).manifest.encode() == made.manifest.encode()
-    export_keras(network, tmp_path / "network.keras")
+    export_network(network, "keras", tmp_path / "network.keras")
     loaded = keras.models.load_model(tmp_path / "network.keras")
     assert [type(layer).__name__ for layer in loaded.layers[1:]] == sorted(ARGUMENTS)
     assert np.asarray(loaded(IMAGES, training=False)).tobytes() == IMAGES.tobytes()

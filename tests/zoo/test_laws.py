@@ -351,11 +351,11 @@ def test_plain_keras_loads_an_export_and_computes_the_same(
 ) -> None:
     import keras
 
-    from frostline_zoo.networks.export import export_keras
+    from frostline_zoo.networks.export import export_network
 
     network = built(described(made(plan)))
     path = tmp_path_factory.mktemp("export") / "network.keras"
-    export_keras(network, path)
+    export_network(network, "keras", path)
     x = examples(network.manifest)
     loaded = outputs_of(keras.models.load_model(path), x)
     for one, other in zip(loaded, outputs_of(network.model, x), strict=True):

@@ -187,10 +187,15 @@ def pull(session: Session, model: str, folder: Path) -> None:
     )
 
 
-@command(models, "export", "frostline models export mnist-5-9 --format keras mnist-5-9.keras")
+@command(
+    models,
+    "export",
+    "frostline models export mnist-5-9 --format keras mnist-5-9.keras",
+    "frostline models export mnist-5-9:prod --format saved_model serving/mnist/1",
+)
 @click.argument("model")
 @click.argument("path", type=Path)
-@click.option("--format", default="keras", show_default=True, help="keras: a file that plain Keras loads.")
+@click.option("--format", default="keras", show_default=True, help="keras, saved_model (a folder) or safetensors.")
 def export(session: Session, model: str, path: Path, format: str) -> None:
     """Write a version to PATH in the format of another tool."""
     if format == "keras" and path.suffix != ".keras":

@@ -200,9 +200,11 @@ class ExportModelRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., format: _Optional[str] = ...) -> None: ...
 
 class ExportModelResponse(_message.Message):
-    __slots__ = ("data", "size_bytes")
+    __slots__ = ("data", "size_bytes", "member")
     DATA_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
     data: bytes
     size_bytes: int
-    def __init__(self, data: _Optional[bytes] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+    member: str
+    def __init__(self, data: _Optional[bytes] = ..., size_bytes: _Optional[int] = ..., member: _Optional[str] = ...) -> None: ...

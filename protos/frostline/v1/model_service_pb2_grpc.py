@@ -201,10 +201,11 @@ class ModelServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ExportModel(self, request, context):
-        """Writes a version in the format of another tool, and streams the file in messages of at most 1 MiB.
+        """Writes a version in the format of another tool, and streams the file, or the files of the folder, one after the
+        other, in messages of at most 1 MiB.
 
         Errors:
-        INVALID_ARGUMENT  the name or the format is malformed or not supported.
+        INVALID_ARGUMENT  the name or the format is malformed or not supported, or the format cannot say what a layer does.
         NOT_FOUND         the zoo holds no such version.
         DATA_LOSS         a stored layer has changed on disk.
         UNAVAILABLE       the worker process is starting again, or the server stops: try again.

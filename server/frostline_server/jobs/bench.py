@@ -18,11 +18,11 @@ from frostline_server.training.check import check_recipe
 from frostline_server.training.planner import plan_recipe
 from frostline_server.training.recipe import Recipe
 from frostline_server.training.zoo import ZooAccess
-from frostline_zoo.errors import InvalidError, ZooError
+from frostline_zoo.errors import ZooError
 from frostline_zoo.foreign.wire import decode
 from frostline_zoo.manifest import Manifest
 from frostline_zoo.networks.build import build
-from frostline_zoo.networks.export import export_keras
+from frostline_zoo.networks.export import export_network
 from frostline_zoo.networks.importer import take_in
 from frostline_zoo.preprocessing import Preprocessing
 
@@ -76,9 +76,7 @@ class Bench:
         return Frame({"notes": list(imported.notes), "new_blob_count": len(new)}, imported.manifest.encode())
 
     def _export(self, manifest: bytes, format: str, destination: str) -> Frame:
-        if format != "keras":
-            raise InvalidError(f"format {format[:40]!r} cannot be written: use keras", reason="UNKNOWN_FORMAT")
-        export_keras(build(Manifest.decode(manifest), self._zoo.blobs.get), Path(destination))
+        export_network(build(Manifest.decode(manifest), self._zoo.blobs.get), format, Path(destination))
         return Frame({})
 
     def _check(self, _: bytes, recipe: str) -> Frame:

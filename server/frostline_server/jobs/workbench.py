@@ -101,10 +101,10 @@ class Workbench:
         return Imported(Manifest.decode(frame.payload), frame.header["new_blob_count"], frame.header["notes"])
 
     async def export_network(self, manifest: Manifest, format: str, destination: Path) -> None:
-        """Writes a network to the file `destination`, on the server, in the format of another tool: "keras".
+        """Writes a network to `destination`, a file or a folder on the server, in the format of another tool.
 
         Raises:
-            InvalidError: the format is unknown.
+            InvalidError: the format is unknown, or cannot say what a layer does.
             CorruptError: a stored layer has changed.
             UnavailableError: the workbench died, or the server is stopping.
         """

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 from frostline.v1 import model_service_pb2 as pb
@@ -21,7 +23,7 @@ from frostline_zoo.catalogue.tags import Tags
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.names import ModelName, TagName, VersionName, parse_version_or_tag
 
-EXPORT_FORMATS = ("keras",)
+EXPORT_FORMATS = ("keras", "saved_model", "safetensors")
 
 
 class ModelService(ModelServiceServicer):
@@ -83,11 +85,27 @@ class ModelService(ModelServiceServicer):
         export = asyncio.ensure_future(self._workbench.export_network(manifest, request.format, path))
         try:
             await asyncio.shield(export)
-            size = path.stat().st_size
-            with path.open("rb", buffering=0) as file:
-                async with aclosing(read_ahead(iter(lambda: file.read(PIECE_BYTES), b""))) as pieces:
+            files = [path] if path.is_file() else sorted(inner for inner in path.rglob("*") if inner.is_file())
+            size = sum(file.stat().st_size for file in files)
+            for number, file in enumerate(files):
+                member = file.relative_to(path).as_posix() if file != path else ""
+                yield pb.ExportModelResponse(member=member, size_bytes=0 if number else size)
+                async with aclosing(_pieces_of(file)) as pieces:
                     async for piece in pieces:
-                        yield pb.ExportModelResponse(data=piece, size_bytes=size)
-                        size = 0
-        finally:  # where the caller has gone away, the workbench may only now make the file
-            export.add_done_callback(lambda _: path.unlink(missing_ok=True))
+                        yield pb.ExportModelResponse(data=piece)
+        finally:  # where the caller has gone away, the workbench may only now make it
+            export.add_done_callback(lambda _: _remove(path))
+
+
+async def _pieces_of(path: Path) -> AsyncGenerator[bytes, None]:
+    with path.open("rb", buffering=0) as file:
+        async with aclosing(read_ahead(iter(lambda: file.read(PIECE_BYTES), b""))) as pieces:
+            async for piece in pieces:
+                yield piece
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

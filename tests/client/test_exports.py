@@ -1,0 +1,69 @@
+"""Exports as the client receives them: whole or not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from frostline.v1 import model_service_pb2 as pb
+from frostline_client import Client
+from frostline_client.errors import CorruptError, InvalidError
+from frostline_client.exports import opened, receive
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_saved_model_arrives_as_a_folder(zoo: Client, trained: Any, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    size = zoo.models.export(
+        "signs", tmp_path / "1", format="saved_model", progress=lambda done, total: told.append((done, total))
+    )
+    assert files_in(tmp_path / "1") >= {"saved_model.pb", "variables/variables.index", "assets.extra/manifest.json"}
+    assert size == sum(path.stat().st_size for path in (tmp_path / "1").rglob("*") if path.is_file())
+    assert told[-1] == (size, size)
+    assert os.listdir(tmp_path) == ["1"]
+
+
+def test_the_command_line_exports_every_format(frostline: Callable[..., Result], trained: Any, address: str) -> None:
+    for format, path in {"saved_model": "served", "safetensors": "w.safetensors", "keras": "n.keras"}.items():
+        told = frostline("models", "export", "signs", path, "--format", format, "--server", address)
+        assert told.stdout.startswith(f"{path}: ")
+        assert Path(path).exists()
+
+
+@pytest.mark.parametrize("taken", ["file", "busy folder", "absent folder"])
+def test_a_folder_that_cannot_be_made_is_named_before_anything_is_computed(
+    store_address: str, tmp_path: Path, taken: str
+) -> None:
+    path = tmp_path / "a" / "b"
+    if taken != "absent folder":
+        path.parent.mkdir()
+        path.write_text("mine") if taken == "file" else (path / "mine").mkdir(parents=True)
+    with Client(store_address) as zoo, pytest.raises(OSError, match=r"exist|empty|No such") as refused:
+        zoo.models.export("no-such-model", path, format="saved_model")
+    assert refused.value.filename == str(path)
+
+
+@pytest.mark.parametrize("member", ["../out", "/out", "a/../../out", "..", "a\\b", "./"])
+def test_a_file_whose_name_leads_out_of_the_folder_is_refused(tmp_path: Path, member: str) -> None:
+    pieces = [pb.ExportModelResponse(member="kept", data=b"1"), pb.ExportModelResponse(member=member, data=b"2")]
+    with pytest.raises(CorruptError, match="which no folder"), opened(tmp_path / "in", "saved_model") as received:
+        receive(received, pieces, None)
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_export_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    def pieces() -> Any:
+        yield pb.ExportModelResponse(member="variables/index", data=b"1")
+        raise InvalidError("broken")
+
+    with pytest.raises(InvalidError), opened(tmp_path / "in", "saved_model") as received:
+        receive(received, pieces(), None)
+    assert os.listdir(tmp_path) == []
