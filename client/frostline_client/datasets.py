@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -224,15 +225,29 @@ class Datasets:
     ) -> PushedDataset:
         dataset = names.dataset_name(name)
         push = Push(self._stub, source, progress)
-        push.run()
+        early: list[tuple[bytes, Future[str]]] = []
+
+        def listed() -> bytes:
+            kept = push.kept()
+            return encode_list(push.digests[kept], None if labels is None else labels[kept])
+
+        with ThreadPoolExecutor(1, "frostline-list") as thread:
+
+            def when_known() -> None:
+                if not push.refused or on_error == "skip":
+                    content = listed()
+                    early.append((content, thread.submit(self._blobs.upload, content)))
+
+            push.run(when_known)
         refused = others | {source.name(place): push.refused[place] for place in sorted(push.refused)}
-        kept = np.flatnonzero(push.is_stored)
-        if refused and (on_error == "refuse" or not len(kept)):
+        kept_count = len(push.kept())
+        if refused and (on_error == "refuse" or not kept_count):
             raise _refusal(refused, len(source) + len(others))
-        listed = encode_list(push.digests[kept], None if labels is None else labels[kept])
+        content = listed()
+        digest = early[-1][1].result() if early and early[-1][0] == content else self._blobs.upload(content)
         request = pb.CreateDatasetVersionRequest(
             dataset=dataset,
-            list_digest=self._blobs.upload(listed),
+            list_digest=digest,
             spec=source.spec,
             class_names=class_names,
             append=append,
@@ -241,7 +256,7 @@ class Datasets:
         made = Dataset.of(self._stub.CreateDatasetVersion(request))
         values = {field.name: getattr(made, field.name) for field in fields(made)}
         return PushedDataset(
-            **values, sent_count=push.sent_count, present_count=len(kept) - push.sent_count, refused=refused
+            **values, sent_count=push.sent_count, present_count=kept_count - push.sent_count, refused=refused
         )
 
 

@@ -7,7 +7,7 @@ hashed here, and those that it has are not sent.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -45,8 +45,18 @@ class Push:
         self.refused: dict[int, str] = {}
         self.sent_count = 0
 
-    def run(self) -> None:
+    def kept(self) -> Places:
+        """Returns the examples that are not refused."""
+        is_kept = np.ones(len(self._source), bool)
+        is_kept[list(self.refused)] = False
+        return np.flatnonzero(is_kept)
+
+    def run(self, when_known: Callable[[], None]) -> None:
         """Makes every example durable on the server, or finds it refused.
+
+        Args:
+            when_known: called when every digest is known, before the last contents are durable; perhaps never, or again
+                after a broken connection.
 
         Raises:
             UnavailableError: the server is gone for longer than is worth waiting.
@@ -64,7 +74,9 @@ class Push:
                 if not is_first:
                     self._find(rest)
                     patience.progressed()
-                self._send(self._rest(), patience)
+                    rest = self._rest()
+                if len(rest):
+                    self._send(rest, patience, when_known)
             except UnavailableError as error:
                 patience.wait(error)
             is_first = False
@@ -94,9 +106,9 @@ class Push:
             self.is_stored[asked[list(missing)]] = False
         self.is_stored[list(self.refused)] = False
 
-    def _send(self, places: Places, patience: Patience) -> None:
+    def _send(self, places: Places, patience: Patience, when_known: Callable[[], None]) -> None:
         sent: list[Places] = []
-        answered, lock = 0, threading.Lock()
+        answered, durable, lock, is_all_sent = 0, 0, threading.Lock(), threading.Event()
 
         def requests() -> Iterator[pb.PushExamplesRequest | WithData]:
             done = len(self._source) - len(places)
@@ -107,22 +119,25 @@ class Push:
                 yield WithData(pb.PushExamplesRequest(sizes=piece.sizes), piece.data)
                 done += len(piece.places)
                 self._show(done)
+            is_all_sent.set()
 
         with self._stub.PushExamples(requests()) as answers:
             for answer in answers:
                 patience.progressed()
                 with lock:
                     order = np.concatenate(sent)
-                count = len(answer.digests) // DIGEST_BYTES
-                group = order[answered : answered + count]
+                group = order[answered : answered + len(answer.digests) // DIGEST_BYTES]
                 self.digests[group] = np.frombuffer(answer.digests, np.uint8).reshape(-1, DIGEST_BYTES)
-                reasons = {int(order[refused.index]): refused.reason for refused in answer.refused}
-                self.refused.update(reasons)
+                self.refused.update({int(order[refused.index]): refused.reason for refused in answer.refused})
+                answered += len(group)
+                if len(group) and is_all_sent.is_set() and answered == len(order):
+                    when_known()
+                group = order[durable : answer.durable_count]
                 self.is_stored[group] = True
-                self.is_stored[list(reasons)] = False
-                self.sent_count += count - len(reasons)
-                answered += count
-        if answered < sum(map(len, sent)):
+                self.is_stored[list(self.refused)] = False
+                self.sent_count += int(self.is_stored[group].sum())
+                durable += len(group)
+        if durable < sum(map(len, sent)):
             raise UnavailableError("the server ended the push before it had answered everything: try again")
 
     def _show(self, done: int) -> None:

@@ -105,13 +105,14 @@ def test_a_malformed_push_is_refused(wire: Wire, requests: list[Any], complaint:
 
 
 def test_one_example_may_be_larger_than_a_message_else_is(wire: Wire) -> None:
-    (answer,) = wire.push(pb.PushExamplesRequest(spec="array uint8 3000000", data=bytes(3_000_000)))
+    answer, durable = wire.push(pb.PushExamplesRequest(spec="array uint8 3000000", data=bytes(3_000_000)))
+    assert durable.durable_count == 1
     assert answer.digests == rows_digests(ExampleSpec("uint8", (3_000_000,)), bytes(3_000_000)).tobytes()
 
 
 def test_refused_examples_are_named_by_their_place_and_not_stored(wire: Wire) -> None:
     data = [b"hello", b"", b"\x89PNG\r\n\x1a\n"]
-    (answer,) = wire.push(pb.PushExamplesRequest(spec="image", data=b"".join(data), sizes=list(map(len, data))))
+    answer, _ = wire.push(pb.PushExamplesRequest(spec="image", data=b"".join(data), sizes=list(map(len, data))))
     assert [refusal.index for refusal in answer.refused] == [0, 1, 2]
     assert answer.refused[0].reason == "is not a JPEG or PNG image"
     assert answer.digests == bytes(96)

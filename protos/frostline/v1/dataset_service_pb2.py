@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"frostline/v1/dataset_service.proto\x12\x0c\x66rostline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc3\x01\n\x0e\x44\x61tasetVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04spec\x18\x03 \x01(\t\x12\x15\n\rexample_count\x18\x04 \x01(\x03\x12\x13\n\x0b\x63lass_names\x18\x05 \x03(\t\x12\x14\n\x0c\x63lass_counts\x18\x06 \x03(\x03\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"-\n\x1a\x46indMissingExamplesRequest\x12\x0f\n\x07\x64igests\x18\x01 \x01(\x0c\".\n\x1b\x46indMissingExamplesResponse\x12\x0f\n\x07missing\x18\x01 \x03(\r\"@\n\x13PushExamplesRequest\x12\x0c\n\x04spec\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\r\n\x05sizes\x18\x03 \x03(\r\"V\n\x14PushExamplesResponse\x12\x0f\n\x07\x64igests\x18\x01 \x01(\x0c\x12-\n\x07refused\x18\x02 \x03(\x0b\x32\x1c.frostline.v1.RefusedExample\"/\n\x0eRefusedExample\x12\r\n\x05index\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x8a\x01\n\x1b\x43reateDatasetVersionRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x13\n\x0blist_digest\x18\x02 \x01(\t\x12\x0c\n\x04spec\x18\x03 \x01(\t\x12\x13\n\x0b\x63lass_names\x18\x04 \x03(\t\x12\x0e\n\x06\x61ppend\x18\x05 \x01(\x08\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"(\n\x18GetDatasetVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListDatasetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x14ListDatasetsResponse\x12.\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x1c.frostline.v1.DatasetVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteDatasetResponse2\xc4\x04\n\x0e\x44\x61tasetService\x12j\n\x13\x46indMissingExamples\x12(.frostline.v1.FindMissingExamplesRequest\x1a).frostline.v1.FindMissingExamplesResponse\x12Y\n\x0cPushExamples\x12!.frostline.v1.PushExamplesRequest\x1a\".frostline.v1.PushExamplesResponse(\x01\x30\x01\x12_\n\x14\x43reateDatasetVersion\x12).frostline.v1.CreateDatasetVersionRequest\x1a\x1c.frostline.v1.DatasetVersion\x12Y\n\x11GetDatasetVersion\x12&.frostline.v1.GetDatasetVersionRequest\x1a\x1c.frostline.v1.DatasetVersion\x12U\n\x0cListDatasets\x12!.frostline.v1.ListDatasetsRequest\x1a\".frostline.v1.ListDatasetsResponse\x12X\n\rDeleteDataset\x12\".frostline.v1.DeleteDatasetRequest\x1a#.frostline.v1.DeleteDatasetResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"frostline/v1/dataset_service.proto\x12\x0c\x66rostline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc3\x01\n\x0e\x44\x61tasetVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04spec\x18\x03 \x01(\t\x12\x15\n\rexample_count\x18\x04 \x01(\x03\x12\x13\n\x0b\x63lass_names\x18\x05 \x03(\t\x12\x14\n\x0c\x63lass_counts\x18\x06 \x03(\x03\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"-\n\x1a\x46indMissingExamplesRequest\x12\x0f\n\x07\x64igests\x18\x01 \x01(\x0c\".\n\x1b\x46indMissingExamplesResponse\x12\x0f\n\x07missing\x18\x01 \x03(\r\"@\n\x13PushExamplesRequest\x12\x0c\n\x04spec\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\r\n\x05sizes\x18\x03 \x03(\r\"m\n\x14PushExamplesResponse\x12\x0f\n\x07\x64igests\x18\x01 \x01(\x0c\x12-\n\x07refused\x18\x02 \x03(\x0b\x32\x1c.frostline.v1.RefusedExample\x12\x15\n\rdurable_count\x18\x03 \x01(\x03\"/\n\x0eRefusedExample\x12\r\n\x05index\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x8a\x01\n\x1b\x43reateDatasetVersionRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x13\n\x0blist_digest\x18\x02 \x01(\t\x12\x0c\n\x04spec\x18\x03 \x01(\t\x12\x13\n\x0b\x63lass_names\x18\x04 \x03(\t\x12\x0e\n\x06\x61ppend\x18\x05 \x01(\x08\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"(\n\x18GetDatasetVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListDatasetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x14ListDatasetsResponse\x12.\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x1c.frostline.v1.DatasetVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteDatasetResponse2\xc4\x04\n\x0e\x44\x61tasetService\x12j\n\x13\x46indMissingExamples\x12(.frostline.v1.FindMissingExamplesRequest\x1a).frostline.v1.FindMissingExamplesResponse\x12Y\n\x0cPushExamples\x12!.frostline.v1.PushExamplesRequest\x1a\".frostline.v1.PushExamplesResponse(\x01\x30\x01\x12_\n\x14\x43reateDatasetVersion\x12).frostline.v1.CreateDatasetVersionRequest\x1a\x1c.frostline.v1.DatasetVersion\x12Y\n\x11GetDatasetVersion\x12&.frostline.v1.GetDatasetVersionRequest\x1a\x1c.frostline.v1.DatasetVersion\x12U\n\x0cListDatasets\x12!.frostline.v1.ListDatasetsRequest\x1a\".frostline.v1.ListDatasetsResponse\x12X\n\rDeleteDataset\x12\".frostline.v1.DeleteDatasetRequest\x1a#.frostline.v1.DeleteDatasetResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,21 +41,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUSHEXAMPLESREQUEST']._serialized_start=378
   _globals['_PUSHEXAMPLESREQUEST']._serialized_end=442
   _globals['_PUSHEXAMPLESRESPONSE']._serialized_start=444
-  _globals['_PUSHEXAMPLESRESPONSE']._serialized_end=530
-  _globals['_REFUSEDEXAMPLE']._serialized_start=532
-  _globals['_REFUSEDEXAMPLE']._serialized_end=579
-  _globals['_CREATEDATASETVERSIONREQUEST']._serialized_start=582
-  _globals['_CREATEDATASETVERSIONREQUEST']._serialized_end=720
-  _globals['_GETDATASETVERSIONREQUEST']._serialized_start=722
-  _globals['_GETDATASETVERSIONREQUEST']._serialized_end=762
-  _globals['_LISTDATASETSREQUEST']._serialized_start=764
-  _globals['_LISTDATASETSREQUEST']._serialized_end=824
-  _globals['_LISTDATASETSRESPONSE']._serialized_start=826
-  _globals['_LISTDATASETSRESPONSE']._serialized_end=921
-  _globals['_DELETEDATASETREQUEST']._serialized_start=923
-  _globals['_DELETEDATASETREQUEST']._serialized_end=959
-  _globals['_DELETEDATASETRESPONSE']._serialized_start=961
-  _globals['_DELETEDATASETRESPONSE']._serialized_end=984
-  _globals['_DATASETSERVICE']._serialized_start=987
-  _globals['_DATASETSERVICE']._serialized_end=1567
+  _globals['_PUSHEXAMPLESRESPONSE']._serialized_end=553
+  _globals['_REFUSEDEXAMPLE']._serialized_start=555
+  _globals['_REFUSEDEXAMPLE']._serialized_end=602
+  _globals['_CREATEDATASETVERSIONREQUEST']._serialized_start=605
+  _globals['_CREATEDATASETVERSIONREQUEST']._serialized_end=743
+  _globals['_GETDATASETVERSIONREQUEST']._serialized_start=745
+  _globals['_GETDATASETVERSIONREQUEST']._serialized_end=785
+  _globals['_LISTDATASETSREQUEST']._serialized_start=787
+  _globals['_LISTDATASETSREQUEST']._serialized_end=847
+  _globals['_LISTDATASETSRESPONSE']._serialized_start=849
+  _globals['_LISTDATASETSRESPONSE']._serialized_end=944
+  _globals['_DELETEDATASETREQUEST']._serialized_start=946
+  _globals['_DELETEDATASETREQUEST']._serialized_end=982
+  _globals['_DELETEDATASETRESPONSE']._serialized_start=984
+  _globals['_DELETEDATASETRESPONSE']._serialized_end=1007
+  _globals['_DATASETSERVICE']._serialized_start=1010
+  _globals['_DATASETSERVICE']._serialized_end=1590
 # @@protoc_insertion_point(module_scope)

@@ -52,12 +52,14 @@ class PushExamplesRequest(_message.Message):
     def __init__(self, spec: _Optional[str] = ..., data: _Optional[bytes] = ..., sizes: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class PushExamplesResponse(_message.Message):
-    __slots__ = ("digests", "refused")
+    __slots__ = ("digests", "refused", "durable_count")
     DIGESTS_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
+    DURABLE_COUNT_FIELD_NUMBER: _ClassVar[int]
     digests: bytes
     refused: _containers.RepeatedCompositeFieldContainer[RefusedExample]
-    def __init__(self, digests: _Optional[bytes] = ..., refused: _Optional[_Iterable[_Union[RefusedExample, _Mapping]]] = ...) -> None: ...
+    durable_count: int
+    def __init__(self, digests: _Optional[bytes] = ..., refused: _Optional[_Iterable[_Union[RefusedExample, _Mapping]]] = ..., durable_count: _Optional[int] = ...) -> None: ...
 
 class RefusedExample(_message.Message):
     __slots__ = ("index", "reason")

@@ -83,9 +83,9 @@ class DatasetServiceServicer(object):
 
     def PushExamples(self, request_iterator, context):
         """Stores the contents of examples. The first message carries `spec`; every message carries whole examples. The
-        server answers as examples become durable, with their digests and with those it refused. Nothing that was
-        answered is lost; whatever was not answered when the stream breaks has to be sent again. Contents that are stored
-        stay stored, whether or not a dataset comes to list them, so that the next push need not send them.
+        server answers with their digests and with those it refused, and then with how many are durable. Nothing that is
+        durable is lost; whatever is not when the stream breaks has to be sent again. Contents that are stored stay stored,
+        whether or not a dataset comes to list them, so that the next push need not send them.
 
         Errors:
         INVALID_ARGUMENT    `spec` is malformed, `data` does not hold whole examples, or a message is too large.

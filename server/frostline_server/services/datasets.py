@@ -68,18 +68,18 @@ class DatasetService(DatasetServiceServicer):
                 check_piece(data, is_one=len(sizes) == 1 or len(data) == intake.spec.content_bytes)
                 sorting.append(sorter.submit(keeping, intake.add, data, sizes))
                 while sorting and (sorting[0].done() or len(sorting) > MAX_SORTING):
-                    await _move(sorting, writing)
-                while writing and (writing[0].kept.done() or len(writing) > MAX_WRITING):
-                    for answer in await _answers(writing.popleft()):
+                    for answer in await _sorted(sorting, writing):
                         yield answer
+                while writing and (writing[0].kept.done() or len(writing) > MAX_WRITING):
+                    yield await _durable(writing.popleft())
             if intake is None:
                 raise InvalidError("a push begins with a message that says what the examples are", reason="BAD_SPEC")
             sorting.append(sorter.submit(keeping, intake.rest))
             while sorting:
-                await _move(sorting, writing)
-            while writing:
-                for answer in await _answers(writing.popleft()):
+                for answer in await _sorted(sorting, writing):
                     yield answer
+            while writing:
+                yield await _durable(writing.popleft())
         finally:
             sorter.submit(_end, contents, intake, keepers)
             sorter.shutdown(wait=False)
@@ -135,16 +135,14 @@ def _end(contents: Contents, intake: Intake | None, keepers: ThreadPoolExecutor)
     keepers.shutdown(wait=False)
 
 
-async def _move(sorting: deque[Future[_Keeping | None]], writing: deque[_Keeping]) -> None:
-    """Awaits the first messages' sorting; where that filled a batch, it is on its way to disk."""
+async def _sorted(
+    sorting: deque[Future[_Keeping | None]], writing: deque[_Keeping]
+) -> list[messages.PushExamplesResponse]:
+    """Awaits the sorting of the first messages; a batch that they filled is on its way to disk, its digests known."""
     keeping = await asyncio.shield(asyncio.wrap_future(sorting.popleft()))  # a stream that breaks ends none of it
-    if keeping is not None:
-        writing.append(keeping)
-
-
-async def _answers(keeping: _Keeping) -> list[messages.PushExamplesResponse]:
-    """Returns what a batch is answered with once it is durable, in messages that fit."""
-    await asyncio.shield(asyncio.wrap_future(keeping.kept))
+    if keeping is None:
+        return []
+    writing.append(keeping)
     batch = keeping.batch
     packed = batch.answers.tobytes()
     refused = [messages.RefusedExample(index=index, reason=reason) for index, reason in sorted(batch.refused.items())]
@@ -155,3 +153,9 @@ async def _answers(keeping: _Keeping) -> list[messages.PushExamplesResponse]:
         refused = refused[len(within) :]
         answers.append(messages.PushExamplesResponse(digests=packed[start : start + ANSWER_BYTES], refused=within))
     return answers
+
+
+async def _durable(keeping: _Keeping) -> messages.PushExamplesResponse:
+    """Awaits that a batch is durable, and with it all that came before."""
+    await asyncio.shield(asyncio.wrap_future(keeping.kept))
+    return messages.PushExamplesResponse(durable_count=keeping.batch.first + len(keeping.batch.answers))
