@@ -1,4 +1,4 @@
-"""Injuries to the feature store's files while they are open: what cannot be trusted is not answered, and nothing dies."""
+"""Injuries to the feature store's files while they are open: what cannot be trusted is not answered, nothing dies."""
 
 from __future__ import annotations
 
