@@ -264,7 +264,7 @@ def test_weights_cut_short_are_refused(saved: Path, tmp_path: Path) -> None:
         (b"", "UNKNOWN_FORMAT"),
         (b"hello, world", "UNKNOWN_FORMAT"),
         (b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00.", "UNSAFE_FORMAT"),
-        (b"\x1f\x8b\x08\x00garbage", "UNKNOWN_FORMAT"),
+        (b"\x1f\x8b\x08\x00garbage", "BAD_ARCHIVE"),
         (b"PK\x03\x04garbage", "BAD_ARCHIVE"),
         (b"\x89HDF\r\n\x1a\ngarbage", "BAD_HDF5"),
     ],
