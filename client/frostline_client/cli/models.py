@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
+from frostline_client.cli.import_report import print_report
 from frostline_client.cli.output import Size, plain, print_fields, print_table
 from frostline_client.cli.progress import transferring
 from frostline_client.cli.session import Session, command
+from frostline_client.recipes import read_name_map
 from frostline_client.records import Version
 
 
@@ -40,36 +42,61 @@ class _Numbers(click.ParamType[Any]):
     "frostline models import mnist-0-4.keras --name mnist-0-4",
     "frostline models import resnet8.h5 --name resnet8 --scale 0.003921568627",
     "frostline models import vgg.h5 --name vgg --offset=-123.68,-116.78,-103.94",
+    "frostline models import kws_saved_model --name keywords",
+    "frostline models import model.ckpt.index --name lenet --into lenet --map names.yaml",
 )
 @click.argument("path", type=Path)
 @click.option("--name", required=True, help="The model that the file becomes a version of.")
 @click.option("--with", "companions", type=Path, multiple=True, metavar="FILE", help="A further file that it needs.")
-@click.option("--format", default="auto", show_default=True, help="auto, keras (.keras) or keras_h5 (.h5).")
+@click.option(
+    "--format",
+    default="auto",
+    show_default=True,
+    help="auto, keras, keras_h5, saved_model, onnx or caffe; of weights alone also safetensors or checkpoint.",
+)
+@click.option("--into", metavar="BASE", help="Put the file's weights into this model's network, matched by name.")
+@click.option(
+    "--map", "names", type=Path, metavar="FILE", help="With --into, a YAML file: their names, each with ours."
+)
 @click.option("--scale", type=_Numbers(), help="The input is value * scale + offset: a number, or one a channel.")
 @click.option("--offset", type=_Numbers(), help="See --scale.")
 @click.option("--interpolation", help="How images are resized: bilinear, nearest, bicubic, area or lanczos.")
 def import_(
-    session: Session, path: Path, name: str, companions: tuple[Path, ...], format: str, **preprocessing: Any
+    session: Session,
+    path: Path,
+    name: str,
+    companions: tuple[Path, ...],
+    format: str,
+    into: str | None,
+    names: Path | None,
+    **preprocessing: Any,
 ) -> None:
-    """Take in a network from a .keras or .h5 file, as a new version of a model.
+    """Take in a network from a file or folder of another tool, as a new version of a model.
 
-    The file is read as data, in a process that can do nothing else, and no code in it is run. Layers that the zoo has
-    already are not stored again.
+    The files are read as data, in a process that can do nothing else, and no code in them is run. Layers that the zoo
+    has already are not stored again. With --into only weights are read, and go where their names or the map say; what
+    becomes of each is told.
     """
     given = {key: value for key, value in preprocessing.items() if value is not None}
     with session.client() as zoo, transferring(path.name) as progress:
         made = zoo.models.import_file(
-            path, name, companions=companions, format=format, preprocessing=given, progress=progress
+            path,
+            name,
+            companions=companions,
+            format=format,
+            preprocessing=given,
+            into=into,
+            name_map=read_name_map(names) if names else None,
+            progress=progress,
         )
 
     def for_people() -> None:
         _print_version(made.version)
         click.echo(f"{made.new_blob_count} layer blobs are new, {made.shared_blob_count} were there already")
-        for note in made.notes:
-            click.echo(f"note: {note}")
+        print_report(made.report, made.notes)
 
     counts = {"new_blob_count": made.new_blob_count, "shared_blob_count": made.shared_blob_count, "notes": made.notes}
-    session.show(plain(made.version) | counts, for_people)
+    session.show(plain(made.version) | counts | {"report": plain(made.report)}, for_people)
 
 
 @command(models, "list", "frostline models list", "frostline models list mnist-0-4", "frostline models list --json")
@@ -195,7 +222,9 @@ def pull(session: Session, model: str, folder: Path) -> None:
 )
 @click.argument("model")
 @click.argument("path", type=Path)
-@click.option("--format", default="keras", show_default=True, help="keras, saved_model (a folder) or safetensors.")
+@click.option(
+    "--format", default="keras", show_default=True, help="keras, saved_model (a folder), onnx or safetensors."
+)
 def export(session: Session, model: str, path: Path, format: str) -> None:
     """Write a version to PATH in the format of another tool."""
     if format == "keras" and path.suffix != ".keras":

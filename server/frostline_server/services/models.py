@@ -23,7 +23,7 @@ from frostline_zoo.catalogue.tags import Tags
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.names import ModelName, TagName, VersionName, parse_version_or_tag
 
-EXPORT_FORMATS = ("keras", "saved_model", "safetensors")
+EXPORT_FORMATS = ("keras", "saved_model", "onnx", "safetensors")
 
 
 class ModelService(ModelServiceServicer):

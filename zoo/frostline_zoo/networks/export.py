@@ -19,6 +19,7 @@ from frostline_zoo.errors import InvalidError
 from frostline_zoo.files import publish, sync, sync_folder
 from frostline_zoo.manifest import Manifest
 from frostline_zoo.networks.build import Network
+from frostline_zoo.networks.onnx_writer.writer import onnx_model
 from frostline_zoo.networks.weights import named_weights
 from frostline_zoo.tensors import Array
 
@@ -31,7 +32,7 @@ def export_network(network: Network, format: str, path: Path) -> None:
 
     Args:
         network: the network.
-        format: "keras", "saved_model" or "safetensors".
+        format: "keras", "saved_model", "onnx" or "safetensors".
         path: what is made; a folder must not be there yet, or be empty.
 
     Raises:
@@ -49,11 +50,12 @@ def export_network(network: Network, format: str, path: Path) -> None:
 
 
 def output_names(manifest: Manifest) -> list[str]:
-    """Returns a name for each output: its layer's, made unique by `_1`, `_2`, ... where several are of one layer."""
+    """Returns a name for each output: its layer's, made unique by `_1`, `_2`, ... where that is taken."""
     names: list[str] = []
+    inputs = {entry.name for entry in manifest.inputs}
     for ref in manifest.outputs:
         name, count = ref.layer, 0
-        while name in names:
+        while name in inputs or name in names:
             count += 1
             name = f"{ref.layer}_{count}"
         names.append(name)
@@ -94,9 +96,15 @@ def _write_safetensors(network: Network, path: Path) -> None:
     safetensors.numpy.save_file(tensors, path, {MANIFEST_KEY: network.manifest.encode().decode()})
 
 
+def _write_onnx(network: Network, path: Path) -> None:
+    metadata = {MANIFEST_KEY: network.manifest.encode().decode()}
+    path.write_bytes(onnx_model(network, output_names(network.manifest), metadata).SerializeToString())
+
+
 WRITERS: dict[str, Callable[[Network, Path], None]] = {
     "keras": _write_keras,
     "saved_model": _write_saved_model,
+    "onnx": _write_onnx,
     "safetensors": _write_safetensors,
 }
 
