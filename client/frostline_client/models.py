@@ -44,6 +44,8 @@ class Models:
         companions: Sequence[str | Path] = (),
         format: str = "auto",
         preprocessing: Mapping[str, Any] | None = None,
+        into: Reference | None = None,
+        name_map: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
     ) -> Imported:
         """Takes in the network in a file or folder as a new version of the model `name`, made where it does not exist.
@@ -51,8 +53,11 @@ class Models:
         Args:
             path: a file, or a folder with the files of one network.
             companions: further files that it refers to, beside those that are found by their names.
-            format: `auto` (by the file's first bytes and its name), `keras` or `keras_h5`.
+            format: `auto` (by the file's first bytes and its name), `keras`, `keras_h5`, `saved_model`, `onnx` or
+                `caffe`; with `into` also `safetensors` or `checkpoint`.
             preprocessing: how an example becomes the input: `scale`, `offset`, `interpolation`.
+            into: a version whose network gets the file's weights, matched by name; nothing else in the file is read.
+            name_map: with `into`, where arrays of other names go: {theirs: ours}, or {theirs: None} to leave one out.
 
         Raises:
             OSError: a file cannot be read.
@@ -68,6 +73,8 @@ class Models:
             request_id=str(uuid.uuid4()),
             size_bytes=sum(source.size_bytes for _, source in files),
             file_name=files[0][0],
+            into=_version_name(into) if into is not None else "",
+            name_map=json.dumps(name_map) if name_map else "",
         )
         while True:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,8 +27,8 @@ class NetworkFile(NamedTuple):
 def network_files(path: Path, companions: Sequence[Path] = ()) -> list[NetworkFile]:
     """Returns the files of the network at `path`, the one to start with first.
 
-    A Caffe model brings the file of the same name with its layers, an ONNX model that with its weights, a folder all
-    that is in it, links left out.
+    A Caffe model brings the file of the same name with its layers, an ONNX model that with its weights, a
+    checkpoint's index its data, a folder all that is in it, links left out.
 
     Args:
         path: a file or a folder.
@@ -64,4 +65,6 @@ def _in_folder(folder: Path) -> list[NetworkFile]:
 def _belonging_to(path: Path) -> list[Path]:
     others = [path.with_suffix(end) for end in _OTHER_ENDS.get(path.suffix, ())]
     behind = [path.with_name(path.name + end) for end in _MORE_BEHIND.get(path.suffix, ())]
+    if path.suffix == ".index":
+        behind = sorted(path.parent.glob(f"{glob.escape(path.stem)}.data-*-of-*"))
     return [other for other in [*others, *behind] if other.is_file()]

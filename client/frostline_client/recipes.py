@@ -18,7 +18,17 @@ from frostline_client.errors import InvalidError
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
-    """Reads a recipe from a YAML or JSON file.
+    """Reads a recipe from a YAML or JSON file. Raises as `read_yaml`."""
+    return read_yaml(path, "recipe", "keys such as name, base, head, data")
+
+
+def read_name_map(path: str | Path) -> dict[str, Any]:
+    """Reads a map of names, theirs to ours, from a YAML or JSON file. Raises as `read_yaml`."""
+    return read_yaml(path, "map of names", "their names, each with ours, such as fc1/weights: h1/kernel")
+
+
+def read_yaml(path: str | Path, what: str, such_as: str) -> dict[str, Any]:
+    """Reads an object from a YAML or JSON file; a refusal says `what` it should be, and what it holds.
 
     Raises:
         OSError: the file cannot be read.
@@ -28,7 +38,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     try:
         value = yaml.load(path.read_text("utf-8"), _Loader)
     except UnicodeDecodeError:
-        raise InvalidError(f"{path}: not a text file: write the recipe as YAML", reason="BAD_YAML") from None
+        raise InvalidError(f"{path}: not a text file: write the {what} as YAML", reason="BAD_YAML") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
@@ -38,7 +48,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
             f"{path}: not YAML: it holds characters that YAML does not allow", reason="BAD_YAML"
         ) from None
     if not isinstance(value, dict):
-        raise InvalidError(f"{path}: not a recipe: write keys such as name, base, head, data", reason="BAD_YAML")
+        raise InvalidError(f"{path}: not a {what}: write {such_as}", reason="BAD_YAML")
     return value
 
 

@@ -102,6 +102,36 @@ class Tag:
 
 
 @dataclass(frozen=True)
+class ImportReport:
+    """What became of every parameter in a file and in the network. Ours are named `layer/parameter`.
+
+    Attributes:
+        matched: those that were taken over under their own names.
+        renamed: those that were taken over from arrays of other names: (theirs, ours).
+        missing: those that the file does not have.
+        unexpected: what the file has and no parameter takes.
+        differing: arrays that were not taken over, since their shape is another one: (name, theirs, ours).
+    """
+
+    matched: tuple[str, ...]
+    renamed: tuple[tuple[str, str], ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    differing: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
+
+    @classmethod
+    def of(cls, message: pb.ImportReport) -> Self:
+        """Reads the wire's form."""
+        return cls(
+            tuple(message.matched),
+            tuple((getattr(each, "from"), each.to) for each in message.renamed),
+            tuple(message.missing),
+            tuple(message.unexpected),
+            tuple((each.name, tuple(each.shape), tuple(each.wanted)) for each in message.differing),
+        )
+
+
+@dataclass(frozen=True)
 class Imported:
     """What an import made.
 
@@ -109,18 +139,20 @@ class Imported:
         new_blob_count: the layer blobs that it brought.
         shared_blob_count: the layer blobs that the zoo had already.
         notes: what in the file was not taken over, a line each.
+        report: what became of every parameter.
     """
 
     version: Version
     new_blob_count: int
     shared_blob_count: int
     notes: tuple[str, ...]
+    report: ImportReport
 
     @classmethod
     def of(cls, message: pb.ImportModelResponse) -> Self:
         """Reads the wire's form."""
-        version = Version.of(message.version)
-        return cls(version, message.new_blob_count, message.shared_blob_count, tuple(message.notes))
+        version, report = Version.of(message.version), ImportReport.of(message.report)
+        return cls(version, message.new_blob_count, message.shared_blob_count, tuple(message.notes), report)
 
 
 def time_of(timestamp: Timestamp) -> datetime | None:

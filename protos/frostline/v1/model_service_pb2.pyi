@@ -72,32 +72,67 @@ class ImportMember(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class ImportModelHeader(_message.Message):
-    __slots__ = ("model", "format", "preprocessing", "request_id", "size_bytes", "file_name")
+    __slots__ = ("model", "format", "preprocessing", "request_id", "size_bytes", "file_name", "into", "name_map")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     PREPROCESSING_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     FILE_NAME_FIELD_NUMBER: _ClassVar[int]
+    INTO_FIELD_NUMBER: _ClassVar[int]
+    NAME_MAP_FIELD_NUMBER: _ClassVar[int]
     model: str
     format: str
     preprocessing: str
     request_id: str
     size_bytes: int
     file_name: str
-    def __init__(self, model: _Optional[str] = ..., format: _Optional[str] = ..., preprocessing: _Optional[str] = ..., request_id: _Optional[str] = ..., size_bytes: _Optional[int] = ..., file_name: _Optional[str] = ...) -> None: ...
+    into: str
+    name_map: str
+    def __init__(self, model: _Optional[str] = ..., format: _Optional[str] = ..., preprocessing: _Optional[str] = ..., request_id: _Optional[str] = ..., size_bytes: _Optional[int] = ..., file_name: _Optional[str] = ..., into: _Optional[str] = ..., name_map: _Optional[str] = ...) -> None: ...
 
 class ImportModelResponse(_message.Message):
-    __slots__ = ("version", "new_blob_count", "shared_blob_count", "notes")
+    __slots__ = ("version", "new_blob_count", "shared_blob_count", "notes", "report")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     NEW_BLOB_COUNT_FIELD_NUMBER: _ClassVar[int]
     SHARED_BLOB_COUNT_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
     version: Version
     new_blob_count: int
     shared_blob_count: int
     notes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ..., new_blob_count: _Optional[int] = ..., shared_blob_count: _Optional[int] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+    report: ImportReport
+    def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ..., new_blob_count: _Optional[int] = ..., shared_blob_count: _Optional[int] = ..., notes: _Optional[_Iterable[str]] = ..., report: _Optional[_Union[ImportReport, _Mapping]] = ...) -> None: ...
+
+class ImportReport(_message.Message):
+    __slots__ = ("matched", "renamed", "missing", "unexpected", "differing")
+    class Renamed(_message.Message):
+        __slots__ = ("to",)
+        FROM_FIELD_NUMBER: _ClassVar[int]
+        TO_FIELD_NUMBER: _ClassVar[int]
+        to: str
+        def __init__(self, to: _Optional[str] = ..., **kwargs) -> None: ...
+    class Differing(_message.Message):
+        __slots__ = ("name", "shape", "wanted")
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        SHAPE_FIELD_NUMBER: _ClassVar[int]
+        WANTED_FIELD_NUMBER: _ClassVar[int]
+        name: str
+        shape: _containers.RepeatedScalarFieldContainer[int]
+        wanted: _containers.RepeatedScalarFieldContainer[int]
+        def __init__(self, name: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., wanted: _Optional[_Iterable[int]] = ...) -> None: ...
+    MATCHED_FIELD_NUMBER: _ClassVar[int]
+    RENAMED_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    UNEXPECTED_FIELD_NUMBER: _ClassVar[int]
+    DIFFERING_FIELD_NUMBER: _ClassVar[int]
+    matched: _containers.RepeatedScalarFieldContainer[str]
+    renamed: _containers.RepeatedCompositeFieldContainer[ImportReport.Renamed]
+    missing: _containers.RepeatedScalarFieldContainer[str]
+    unexpected: _containers.RepeatedScalarFieldContainer[str]
+    differing: _containers.RepeatedCompositeFieldContainer[ImportReport.Differing]
+    def __init__(self, matched: _Optional[_Iterable[str]] = ..., renamed: _Optional[_Iterable[_Union[ImportReport.Renamed, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ..., unexpected: _Optional[_Iterable[str]] = ..., differing: _Optional[_Iterable[_Union[ImportReport.Differing, _Mapping]]] = ...) -> None: ...
 
 class GetModelRequest(_message.Message):
     __slots__ = ("name",)

@@ -99,7 +99,9 @@ class ModelServiceServicer(object):
 
         Errors:
         INVALID_ARGUMENT    a file is damaged, of an unknown format, or made its reader crash; a layer is not on the
-        allow-list; a name or the preprocessing is malformed; a message is out of order.
+        allow-list; a name, the preprocessing or the map is malformed; a message is out of order;
+        none of the weights belongs to the network that `into` names.
+        NOT_FOUND           the zoo holds no such version as `into` names.
         ALREADY_EXISTS      `request_id` was used for another request.
         RESOURCE_EXHAUSTED  the files are larger than the server takes, or too many; to read them takes too much memory
         or time; the disk is full.

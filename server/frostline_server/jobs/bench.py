@@ -19,11 +19,11 @@ from frostline_server.training.planner import plan_recipe
 from frostline_server.training.recipe import Recipe
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.errors import ZooError
-from frostline_zoo.foreign.wire import decode
+from frostline_zoo.foreign.wire import Parsed, decode
 from frostline_zoo.manifest import Manifest
 from frostline_zoo.networks.build import build
 from frostline_zoo.networks.export import export_network
-from frostline_zoo.networks.importer import take_in
+from frostline_zoo.networks.importer import Imported, fill_in, take_in
 from frostline_zoo.preprocessing import Preprocessing
 
 log = structlog.get_logger()
@@ -38,6 +38,7 @@ class Bench:
         self._predictor = Predictor(zoo.blobs)
         self._calls: dict[str, Callable[..., Frame]] = {
             "import": self._import,
+            "fill": self._fill,
             "export": self._export,
             "predict": self._predictor.predict,
             "check": self._check,
@@ -67,13 +68,16 @@ class Bench:
             return Frame({"error": {"id": incident}})
 
     def _import(self, _: bytes, path: str, preprocessing: dict[str, Any]) -> Frame:
-        with Path(path).open("rb") as file:
-            network = decode(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
-        imported = take_in(network, Preprocessing.from_json(preprocessing))
+        return self._stored(take_in(_read(path), Preprocessing.from_json(preprocessing)))
+
+    def _fill(self, base: bytes, path: str, name_map: Any) -> Frame:
+        return self._stored(fill_in(_read(path), Manifest.decode(base), name_map, self._zoo.blobs.get))
+
+    def _stored(self, imported: Imported) -> Frame:
         new = self._zoo.blobs.missing(imported.blobs)
         for content in imported.blobs.values():
             self._zoo.blobs.put(content)
-        return Frame({"notes": list(imported.notes), "new_blob_count": len(new)}, imported.manifest.encode())
+        return Frame({"report": asdict(imported.report), "new_blob_count": len(new)}, imported.manifest.encode())
 
     def _export(self, manifest: bytes, format: str, destination: str) -> Frame:
         export_network(build(Manifest.decode(manifest), self._zoo.blobs.get), format, Path(destination))
@@ -85,3 +89,8 @@ class Bench:
 
     def _plan(self, _: bytes, recipe: str) -> Frame:
         return Frame({"plans": [asdict(plan) for plan in plan_recipe(Recipe.parse(recipe), self._zoo)]})
+
+
+def _read(path: str) -> Parsed:
+    with Path(path).open("rb") as file:
+        return decode(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))

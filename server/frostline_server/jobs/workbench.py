@@ -19,11 +19,13 @@ from frostline_server.training.events import plan_from_json
 from frostline_server.training.plan import StagePlan
 from frostline_zoo import errors
 from frostline_zoo.errors import InvalidError, UnavailableError, ZooError
+from frostline_zoo.foreign.draft import Report
 from frostline_zoo.manifest import Manifest
 
 START_SECONDS = 120.0
 CALL_SECONDS = 300.0
 _UNFINISHED = UnavailableError("the server's worker died of this: try again, with less where it asks for much")
+_CRASHED = InvalidError("the file made its reader crash: it is damaged", reason="READER_CRASHED")
 
 
 class WorkbenchFailureError(Exception):
@@ -40,12 +42,12 @@ class Imported:
 
     Attributes:
         new_blob_count: how many of its layer blobs the zoo had not.
-        notes: what in the file was not taken over, a line each.
+        report: what became of everything in the file.
     """
 
     manifest: Manifest
     new_blob_count: int
-    notes: list[str]
+    report: Report
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,24 @@ class Workbench:
             ExhaustedError: it is too large.
             UnavailableError: the server is stopping.
         """
-        refusal = InvalidError("the file made its reader crash: it is damaged", reason="READER_CRASHED")
         arguments = {"path": str(network), "preprocessing": preprocessing}
-        frame = await self._call("import", arguments, if_it_dies=refusal)
-        return Imported(Manifest.decode(frame.payload), frame.header["new_blob_count"], frame.header["notes"])
+        return _imported(await self._call("import", arguments, if_it_dies=_CRASHED))
+
+    async def fill_in(self, weights: Path, base: Manifest, name_map: dict[str, Any]) -> Imported:
+        """Puts weights that the jail has read into a network of the zoo, and stores the layer blobs that this makes.
+
+        Args:
+            weights: a file with what the jail wrote.
+            base: the network.
+            name_map: as `name_map.rules_of` takes it.
+
+        Raises:
+            InvalidError: no weights belong to the network, or the map cannot be used.
+            CorruptError: a stored layer has changed.
+            UnavailableError: the server is stopping.
+        """
+        arguments = {"path": str(weights), "name_map": name_map}
+        return _imported(await self._call("fill", arguments, base.encode(), if_it_dies=_CRASHED))
 
     async def export_network(self, manifest: Manifest, format: str, destination: Path) -> None:
         """Writes a network to `destination`, a file or a folder on the server, in the format of another tool.
@@ -193,3 +209,8 @@ def _error_from(error: dict[str, Any]) -> Exception:
         return WorkbenchFailureError(error["id"])
     kind: type[ZooError] = getattr(errors, error["kind"])
     return kind(error["message"], reason=error["reason"], **error["metadata"])
+
+
+def _imported(frame: Frame) -> Imported:
+    report = Report(**frame.header["report"])
+    return Imported(Manifest.decode(frame.payload), frame.header["new_blob_count"], report)

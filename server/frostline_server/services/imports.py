@@ -17,6 +17,7 @@ from frostline.v1 import model_service_pb2 as pb
 from frostline_server.jail.jail import Jail
 from frostline_server.jobs.workbench import Imported, Workbench
 from frostline_server.services.conversion import version_to_proto
+from frostline_server.services.import_reports import notes_of, report_to_proto
 from frostline_server.services.pieces import Writing, check_piece
 from frostline_zoo.blobs.local import LocalBlobStore
 from frostline_zoo.blobs.staged import StagedFile
@@ -27,7 +28,9 @@ from frostline_zoo.digests import digest_of_json
 from frostline_zoo.errors import ExhaustedError, InvalidError
 from frostline_zoo.foreign.files import Member, checked_member_name
 from frostline_zoo.foreign.formats import FORMATS
-from frostline_zoo.names import ModelName
+from frostline_zoo.foreign.name_map import rules_of
+from frostline_zoo.manifest import Manifest
+from frostline_zoo.names import ModelName, parse_version_or_tag
 from frostline_zoo.preprocessing import Preprocessing
 
 MAX_FILES = 1_000
@@ -64,21 +67,34 @@ class Imports:
         if first is None or first.WhichOneof("part") != "header":
             raise InvalidError("an import starts with its header: send that first", reason="NO_FIRST_MESSAGE")
         header = first.header
-        model, preprocessing = self._read_header(header)
+        model, preprocessing, name_map = self._read_header(header)
+        base = await self._base(header)
         with await asyncio.to_thread(self._blobs.stage) as network:
             with await asyncio.to_thread(self._blobs.stage) as content:
                 members = await self._receive(content, header, requests)
                 asked = [header.model, header.format or "auto", preprocessing, content.digest, members]
+                asked += [base.digest, name_map] if base else []
                 request = digest_of_json("import", asked)
                 earlier = await asyncio.to_thread(self._earlier, header.request_id, request)
                 if earlier is not None:
                     return earlier
                 self._workbench.check_running()
-                await self._read(content, members, header.format or "auto", network)
-            imported = await self._workbench.take_in(network.path, preprocessing)
+                await self._read(content, members, header.format or "auto", network, weights_only=base is not None)
+            if base is None:
+                imported = await self._workbench.take_in(network.path, preprocessing)
+            else:
+                imported = await self._workbench.fill_in(network.path, base, name_map)
             return await asyncio.to_thread(self._commit, model, imported, header.request_id, request)
 
-    def _read_header(self, header: pb.ImportModelHeader) -> tuple[ModelName, dict[str, Any]]:
+    async def _base(self, header: pb.ImportModelHeader) -> Manifest | None:
+        """Returns the network that the weights go into, where the files are read for these alone."""
+        if not header.into:
+            return None
+        name = parse_version_or_tag(header.into)
+        _, manifest = await asyncio.to_thread(self._models.manifest_of, name)
+        return manifest
+
+    def _read_header(self, header: pb.ImportModelHeader) -> tuple[ModelName, dict[str, Any], dict[str, Any]]:
         model = ModelName.parse(header.model)
         checked_request_id(header.request_id)
         if header.format not in ("", "auto", *FORMATS):
@@ -86,12 +102,13 @@ class Imports:
             raise InvalidError(message, reason="UNKNOWN_FORMAT", field="header.format")
         if header.size_bytes > self._largest:
             raise self._too_large()
-        try:
-            preprocessing = json.loads(header.preprocessing or "{}")
-        except (ValueError, RecursionError) as error:
-            message = 'preprocessing is not a JSON object: write it as in {"scale": 0.00392}'
-            raise InvalidError(message, reason="BAD_PREPROCESSING", field="header.preprocessing") from error
-        return model, Preprocessing.from_json(preprocessing).to_json()
+        if (header.into and header.preprocessing) or (header.name_map and not header.into):
+            message = "a network that gets new weights keeps its preprocessing, and only such a one has a map of names"
+            raise InvalidError(f"{message}: leave out one of the two", reason="BAD_REQUEST", field="header.into")
+        preprocessing = _object(header.preprocessing, "preprocessing", '{"scale": 0.00392}')
+        name_map = _object(header.name_map, "name_map", '{"fc1/weights": "h1/kernel"}')
+        rules_of(name_map)  # before anything is sent
+        return model, Preprocessing.from_json(preprocessing).to_json(), name_map
 
     async def _receive(
         self, content: StagedFile, header: pb.ImportModelHeader, requests: AsyncIterator[pb.ImportModelRequest]
@@ -126,10 +143,13 @@ class Imports:
         ends = [*starts[1:], size]
         return [Member(name, start, end - start) for name, start, end in zip(names, starts, ends, strict=True)]
 
-    async def _read(self, content: StagedFile, members: list[Member], format: str, network: StagedFile) -> None:
+    async def _read(
+        self, content: StagedFile, members: list[Member], format: str, network: StagedFile, *, weights_only: bool
+    ) -> None:
         """Has the jail read the files, and writes what it finds in them into `network`."""
         async with Writing(network.append) as writing:
-            await self._jail.read(content.path, members, members[0].name, format, writing.add)
+            main = members[0].name
+            await self._jail.read(content.path, members, main, format, writing.add, weights_only=weights_only)
             await writing.finish()
 
     def _earlier(self, request_id: str, request: str) -> pb.ImportModelResponse | None:
@@ -147,7 +167,8 @@ class Imports:
                     version=version_to_proto(version),
                     new_blob_count=imported.new_blob_count,
                     shared_blob_count=len(imported.manifest.blobs()) - imported.new_blob_count,
-                    notes=imported.notes,
+                    notes=notes_of(imported.report),
+                    report=report_to_proto(imported.report),
                 ).SerializeToString()
 
             return pb.ImportModelResponse.FromString(once(connection, _CALL, request_id, request, make))
@@ -156,3 +177,14 @@ class Imports:
         return ExhaustedError(
             f"the file is too large: this server takes at most {self._largest} bytes", reason="TOO_LARGE"
         )
+
+
+def _object(text: str, field: str, example: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        message = f"{field} is not a JSON object: write it as in {example}"
+        raise InvalidError(message, reason=f"BAD_{field.upper()}", field=f"header.{field}")
+    return value

@@ -64,3 +64,27 @@ def test_thawing_every_layer_of_the_onnx_detector_lowers_its_loss(
     outcome = run("thawed", base="faces", reuse={"through": "400"}, head=HEAD, stages=stages)
     assert losses(outcome)[-1] < losses(outcome)[0]
     assert all(layer.trainable for layer in outcome.manifest.layers)
+
+
+def test_upper_layers_of_a_saved_model_train_on_a_cached_trunk(
+    zoo: ZooAccess, push_rows: Callable[..., None], run: Callable[..., Any]
+) -> None:
+    from frostline_zoo.foreign.saved_model_reader import read_saved_model
+    from frostline_zoo.networks.importer import take_in
+
+    folder = ASSETS / "networks" / "kws_saved_model"
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    network = take_in(read_saved_model(files, "saved_model.pb"))
+    for content in network.blobs.values():
+        zoo.blobs.put(content)
+    with zoo.engine.begin() as connection:
+        zoo.models.add_version(connection, "keywords", network.manifest)
+    labels = np.arange(24) % 2
+    sounds = np.random.default_rng(5).normal(size=(24, 49, 10, 1)).astype(np.float32) + labels[:, None, None, None]
+    push_rows("digits", sounds.astype(np.float32), labels)
+    stages = [{"freeze": {"through": "activation_6"}, "optimizer": {"Adam": {"learning_rate": 0.003}}, "epochs": 6}]
+    keys: dict[str, Any] = {"base": "keywords", "reuse": {"through": "flatten"}, "head": HEAD[1:], "stages": stages}
+    first = run("first", **keys)
+    assert first.stages[0].rows_computed == 24
+    assert losses(first)[-1] < losses(first)[0]
+    assert run("second", **keys).stages[0].rows_computed == 0

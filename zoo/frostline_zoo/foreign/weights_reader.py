@@ -17,7 +17,7 @@ from frostline_zoo.errors import InvalidError
 from frostline_zoo.foreign import hdf5
 from frostline_zoo.foreign.files import Files
 from frostline_zoo.foreign.safetensors_file import tensors_of
-from frostline_zoo.foreign.saved_model.bundle import Bundle
+from frostline_zoo.foreign.saved_model.bundle import OBJECT_GRAPH, Bundle
 from frostline_zoo.foreign.tree import Group, Stored, Weights
 
 WEIGHTS_FORMATS = ("safetensors", "keras_h5", "checkpoint", "saved_model")
@@ -69,6 +69,8 @@ def _of_checkpoint(files: Files, prefix: str) -> Weights:
     arrays: dict[str, Stored] = {}
     notes = []
     for key in bundle.keys:
+        if key == OBJECT_GRAPH:
+            continue
         if not bundle.is_tensor(key):
             notes.append(f"{key[:200]} is not one array of numbers, and was left out")
             continue
