@@ -89,6 +89,13 @@ class DigestTable:
         return np.flatnonzero(self.find(digests)[0] < 0)
 
 
+def by_group(group: Rows) -> list[tuple[int, Rows]]:
+    """Returns each number in `group` (n,), ascending, with the places where it stands."""
+    order = np.argsort(group, kind="stable")  # fast where neighbours are of one group, as in the order of a push
+    ends = np.flatnonzero(np.diff(group[order])) + 1
+    return [(int(group[places[0]]), places) for places in np.split(order, ends) if len(places)]
+
+
 def _put(slots: npt.NDArray[np.int32], keys: Keys, entries: npt.NDArray[np.int32]) -> None:
     """Gives each entry the first free slot from its key on."""
     mask = len(slots) - 1
@@ -107,9 +114,7 @@ def _located(held: _Held, entries: npt.NDArray[np.int32]) -> tuple[Rows, Rows]:
 
 def _are_equal(groups: tuple[Digests, ...], group: Rows, row: Rows, digests: Digests) -> npt.NDArray[np.bool_]:
     there = np.empty_like(digests)
-    order = np.argsort(group, kind="stable")
-    numbers, starts = np.unique(group[order], return_index=True)
-    for number, chosen in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
+    for number, chosen in by_group(group):
         there[chosen] = groups[number][row[chosen]]
     differences = there.view("<u8") ^ digests.view("<u8")
     is_equal: npt.NDArray[np.bool_] = (

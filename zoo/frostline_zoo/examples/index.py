@@ -16,7 +16,7 @@ from frostline_zoo.blobs.local import LocalBlobStore
 from frostline_zoo.catalogue.database import reading
 from frostline_zoo.catalogue.tables import shards as shards_table
 from frostline_zoo.errors import CorruptError, NotFoundError
-from frostline_zoo.examples.digest_table import DigestTable
+from frostline_zoo.examples.digest_table import DigestTable, by_group
 from frostline_zoo.examples.shards import Rows, Shard
 from frostline_zoo.examples.spec import Digests, ExampleSpec
 
@@ -50,10 +50,7 @@ class Places:
 
     def by_shard(self, examples: Rows) -> list[tuple[Shard, Rows]]:
         """Returns each shard that holds some of `examples`, with the positions of those in `examples`."""
-        order = np.argsort(self.shard[examples], kind="stable")
-        numbers, starts = np.unique(self.shard[examples][order], return_index=True)
-        groups = zip(numbers.tolist(), np.split(order, starts[1:]), strict=True)
-        return [(self.shards[number], group) for number, group in groups if number >= 0]
+        return [(self.shards[number], places) for number, places in by_group(self.shard[examples]) if number >= 0]
 
 
 class ExampleIndex:
