@@ -48,7 +48,7 @@ def unpack(content: bytes) -> None:
             with contextlib.suppress(Exception):
                 if name.endswith(".pkl"):
                     pickle.loads(file.read(name))
-                elif name == "config.json":
+                elif name == "config.json" and file.getinfo(name).file_size < 1 << 20:
                     obey(json.loads(file.read(name)))
                 elif name.endswith(".h5"):
                     read_hdf5(io.BytesIO(file.read(name)))
