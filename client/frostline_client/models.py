@@ -64,7 +64,6 @@ class Models:
             InvalidError: the server cannot read it as a network, or it has a layer that is not allowed; a folder holds
                 no network's files or too many; two files have one name.
         """
-        patience = Patience()
         files = [(file.name, Source(file.path)) for file in network_files(Path(path), [Path(p) for p in companions])]
         header = pb.ImportModelHeader(
             model=names.model_name(name),
@@ -76,9 +75,35 @@ class Models:
             into=_version_name(into) if into is not None else "",
             name_map=json.dumps(name_map) if name_map else "",
         )
+        return self._import(header, files, progress)
+
+    def import_source(self, source: str, name: str, *, preprocessing: Mapping[str, Any] | None = None) -> Imported:
+        """Takes in a network that the server makes by itself, as a new version of the model `name`.
+
+        Args:
+            source: `keras-applications:NAME`, and after a `?` arguments of that function of Keras with `&` between,
+                such as `weights=none&input_shape=96,96,3`.
+            preprocessing: how an example becomes the input; the network's own where it is left out.
+
+        Raises:
+            InvalidError: there is no such network, or it does not take the arguments.
+            FailedPreconditionError: its weights cannot be fetched from where the server is.
+        """
+        header = pb.ImportModelHeader(
+            model=names.model_name(name),
+            preprocessing=json.dumps(preprocessing) if preprocessing else "",
+            request_id=str(uuid.uuid4()),
+            source=source,
+        )
+        return self._import(header, [], None)
+
+    def _import(
+        self, header: pb.ImportModelHeader, files: Sequence[tuple[str, Source]], progress: Progress | None
+    ) -> Imported:
+        patience = Patience()
         while True:
             try:
-                return Imported.of(self._stub.ImportModel(_import(header, files, progress)))
+                return Imported.of(self._stub.ImportModel(_messages(header, files, progress)))
             except UnavailableError as error:  # the request id keeps a repeated import from making two versions
                 patience.wait(error)
 
@@ -163,7 +188,7 @@ def _version_name(reference: Reference) -> str:
     return names.version_name(reference if isinstance(reference, str) else reference.name)
 
 
-def _import(
+def _messages(
     header: pb.ImportModelHeader, files: Sequence[tuple[str, Source]], progress: Progress | None
 ) -> Iterator[pb.ImportModelRequest | WithData]:
     done = 0

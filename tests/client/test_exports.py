@@ -32,7 +32,7 @@ def test_a_saved_model_arrives_as_a_folder(zoo: Client, trained: Any, tmp_path: 
 
 
 def test_the_command_line_exports_every_format(frostline: Callable[..., Result], trained: Any, address: str) -> None:
-    for format, path in {"saved_model": "served", "safetensors": "w.safetensors", "keras": "n.keras"}.items():
+    for format, path in {"onnx": "n.onnx", "safetensors": "w.safetensors", "keras": "n.keras"}.items():
         told = frostline("models", "export", "signs", path, "--format", format, "--server", address)
         assert told.stdout.startswith(f"{path}: ")
         assert Path(path).exists()
@@ -67,3 +67,12 @@ def test_an_export_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InvalidError), opened(tmp_path / "in", "saved_model") as received:
         receive(received, pieces(), None)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("format", ["saved_model", "onnx"])
+def test_what_was_exported_comes_in_again_with_the_layers_that_it_had(
+    zoo: Client, trained: Any, tmp_path: Path, format: str
+) -> None:
+    zoo.models.export("signs", tmp_path / f"network.{format}", format=format)
+    made = zoo.models.import_file(tmp_path / f"network.{format}", f"again-{format}")
+    assert (made.new_blob_count, made.shared_blob_count) == (0, 3)

@@ -23,6 +23,9 @@ def models() -> None:
     """
 
 
+_MADE_BY_THE_SERVER = "keras-applications:"
+
+
 class _Numbers(click.ParamType[Any]):
     """A number, or a list of numbers with commas between."""
 
@@ -43,6 +46,7 @@ class _Numbers(click.ParamType[Any]):
     "frostline models import resnet8.h5 --name resnet8 --scale 0.003921568627",
     "frostline models import vgg.h5 --name vgg --offset=-123.68,-116.78,-103.94",
     "frostline models import kws_saved_model --name keywords",
+    "frostline models import keras-applications:MobileNetV2 --name mobilenet",
     "frostline models import model.ckpt.index --name lenet --into lenet --map names.yaml",
 )
 @click.argument("path", type=Path)
@@ -76,19 +80,28 @@ def import_(
     The files are read as data, in a process that can do nothing else, and no code in them is run. Layers that the zoo
     has already are not stored again. With --into only weights are read, and go where their names or the map say; what
     becomes of each is told.
+
+    PATH may also name a network of Keras Applications, whose weights the server fetches:
+    keras-applications:NAME?weights=none&input_shape=96,96,3.
     """
     given = {key: value for key, value in preprocessing.items() if value is not None}
-    with session.client() as zoo, transferring(path.name) as progress:
-        made = zoo.models.import_file(
-            path,
-            name,
-            companions=companions,
-            format=format,
-            preprocessing=given,
-            into=into,
-            name_map=read_name_map(names) if names else None,
-            progress=progress,
-        )
+    if str(path).startswith(_MADE_BY_THE_SERVER):
+        if companions or into or names or format != "auto":
+            raise click.UsageError(f"{path} is no file: leave out --with, --format, --into and --map")
+        with session.client() as zoo:
+            made = zoo.models.import_source(str(path), name, preprocessing=given)
+    else:
+        with session.client() as zoo, transferring(path.name) as progress:
+            made = zoo.models.import_file(
+                path,
+                name,
+                companions=companions,
+                format=format,
+                preprocessing=given,
+                into=into,
+                name_map=read_name_map(names) if names else None,
+                progress=progress,
+            )
 
     def for_people() -> None:
         _print_version(made.version)

@@ -72,7 +72,7 @@ class ImportMember(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class ImportModelHeader(_message.Message):
-    __slots__ = ("model", "format", "preprocessing", "request_id", "size_bytes", "file_name", "into", "name_map")
+    __slots__ = ("model", "format", "preprocessing", "request_id", "size_bytes", "file_name", "into", "name_map", "source")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     PREPROCESSING_FIELD_NUMBER: _ClassVar[int]
@@ -81,6 +81,7 @@ class ImportModelHeader(_message.Message):
     FILE_NAME_FIELD_NUMBER: _ClassVar[int]
     INTO_FIELD_NUMBER: _ClassVar[int]
     NAME_MAP_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     model: str
     format: str
     preprocessing: str
@@ -89,7 +90,8 @@ class ImportModelHeader(_message.Message):
     file_name: str
     into: str
     name_map: str
-    def __init__(self, model: _Optional[str] = ..., format: _Optional[str] = ..., preprocessing: _Optional[str] = ..., request_id: _Optional[str] = ..., size_bytes: _Optional[int] = ..., file_name: _Optional[str] = ..., into: _Optional[str] = ..., name_map: _Optional[str] = ...) -> None: ...
+    source: str
+    def __init__(self, model: _Optional[str] = ..., format: _Optional[str] = ..., preprocessing: _Optional[str] = ..., request_id: _Optional[str] = ..., size_bytes: _Optional[int] = ..., file_name: _Optional[str] = ..., into: _Optional[str] = ..., name_map: _Optional[str] = ..., source: _Optional[str] = ...) -> None: ...
 
 class ImportModelResponse(_message.Message):
     __slots__ = ("version", "new_blob_count", "shared_blob_count", "notes", "report")

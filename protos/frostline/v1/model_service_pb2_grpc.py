@@ -93,7 +93,7 @@ class ModelServiceServicer(object):
 
     def ImportModel(self, request_iterator, context):
         """Takes in a network from files of another tool, as a new version. The first message carries the header; the
-        following ones the main file's bytes. Where there are further files, each is a message with its name and then its
+        following ones the main file's bytes, unless the header names a `source`. Where there are further files, each is a message with its name and then its
         bytes. The files are read as data, in a process that can do nothing else: no code in them is run, no other file
         and no address that they name is looked at, and they are not kept. The model is created where it does not exist.
 
@@ -102,6 +102,7 @@ class ModelServiceServicer(object):
         allow-list; a name, the preprocessing or the map is malformed; a message is out of order;
         none of the weights belongs to the network that `into` names.
         NOT_FOUND           the zoo holds no such version as `into` names.
+        FAILED_PRECONDITION the weights of `source` cannot be fetched from where the server is.
         ALREADY_EXISTS      `request_id` was used for another request.
         RESOURCE_EXHAUSTED  the files are larger than the server takes, or too many; to read them takes too much memory
         or time; the disk is full.

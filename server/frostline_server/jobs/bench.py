@@ -21,6 +21,7 @@ from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.errors import ZooError
 from frostline_zoo.foreign.wire import Parsed, decode
 from frostline_zoo.manifest import Manifest
+from frostline_zoo.networks.applications import take_in_application
 from frostline_zoo.networks.build import build
 from frostline_zoo.networks.export import export_network
 from frostline_zoo.networks.importer import Imported, fill_in, take_in
@@ -39,6 +40,7 @@ class Bench:
         self._calls: dict[str, Callable[..., Frame]] = {
             "import": self._import,
             "fill": self._fill,
+            "make": self._make,
             "export": self._export,
             "predict": self._predictor.predict,
             "check": self._check,
@@ -72,6 +74,10 @@ class Bench:
 
     def _fill(self, base: bytes, path: str, name_map: Any) -> Frame:
         return self._stored(fill_in(_read(path), Manifest.decode(base), name_map, self._zoo.blobs.get))
+
+    def _make(self, _: bytes, source: str, preprocessing: dict[str, Any] | None) -> Frame:
+        given = None if preprocessing is None else Preprocessing.from_json(preprocessing)
+        return self._stored(take_in_application(source, given))
 
     def _stored(self, imported: Imported) -> Frame:
         new = self._zoo.blobs.missing(imported.blobs)

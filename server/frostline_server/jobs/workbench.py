@@ -100,6 +100,20 @@ class Workbench:
         arguments = {"path": str(network), "preprocessing": preprocessing}
         return _imported(await self._call("import", arguments, if_it_dies=_CRASHED))
 
+    async def make(self, source: str, preprocessing: dict[str, Any] | None) -> Imported:
+        """Makes a network that Keras knows by name, and stores its layer blobs.
+
+        Args:
+            source: as `applications.take_in_application` takes it.
+            preprocessing: as in a manifest; None for the network's own.
+
+        Raises:
+            InvalidError: there is no such network, or it does not take the arguments.
+            FailedPreconditionError: its weights cannot be fetched.
+            UnavailableError: the workbench died, or the server is stopping.
+        """
+        return _imported(await self._call("make", {"source": source, "preprocessing": preprocessing}))
+
     async def fill_in(self, weights: Path, base: Manifest, name_map: dict[str, Any]) -> Imported:
         """Puts weights that the jail has read into a network of the zoo, and stores the layer blobs that this makes.
 

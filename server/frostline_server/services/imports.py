@@ -60,13 +60,15 @@ class Imports:
         """Answers one ImportModel call.
 
         Raises:
-            InvalidError, AlreadyExistsError, ExhaustedError: as the call's description says.
+            InvalidError, AlreadyExistsError, ExhaustedError, FailedPreconditionError: as the call's description says.
             UnavailableError: the workbench is not there.
         """
         first = await anext(requests, None)
         if first is None or first.WhichOneof("part") != "header":
             raise InvalidError("an import starts with its header: send that first", reason="NO_FIRST_MESSAGE")
         header = first.header
+        if header.source:
+            return await self._make(header, requests)
         model, preprocessing, name_map = self._read_header(header)
         base = await self._base(header)
         with await asyncio.to_thread(self._blobs.stage) as network:
@@ -85,6 +87,23 @@ class Imports:
             else:
                 imported = await self._workbench.fill_in(network.path, base, name_map)
             return await asyncio.to_thread(self._commit, model, imported, header.request_id, request)
+
+    async def _make(
+        self, header: pb.ImportModelHeader, requests: AsyncIterator[pb.ImportModelRequest]
+    ) -> pb.ImportModelResponse:
+        """Answers a call that names a network instead of sending one."""
+        if header.into or header.file_name or await anext(requests, None) is not None:
+            message = "an import has a source or files, not both: leave out one of the two"
+            raise InvalidError(message, reason="BAD_REQUEST", field="header.source")
+        model, preprocessing, _ = self._read_header(header)
+        given = preprocessing if header.preprocessing else None
+        request = digest_of_json("import", [header.model, header.source, given])
+        earlier = await asyncio.to_thread(self._earlier, header.request_id, request)
+        if earlier is not None:
+            return earlier
+        self._workbench.check_running()
+        imported = await self._workbench.make(header.source, given)
+        return await asyncio.to_thread(self._commit, model, imported, header.request_id, request)
 
     async def _base(self, header: pb.ImportModelHeader) -> Manifest | None:
         """Returns the network that the weights go into, where the files are read for these alone."""
