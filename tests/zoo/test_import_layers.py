@@ -52,10 +52,21 @@ SAMPLES: dict[str, Sample] = {
     "PReLU": ({"shared_axes": [1, 2]}, (8, 8, 4)),
     "Permute": ({"dims": (2, 1)}, (8, 4)),
     "RMSNormalization": ({}, (4,)),
+    "RandomBrightness": ({"factor": 0.1, "value_range": (0, 1)}, (8, 8, 3)),
+    "RandomColorDegeneration": ({"factor": 0.5}, (8, 8, 3)),
+    "RandomColorJitter": ({"brightness_factor": 0.1, "saturation_factor": 0.4}, (8, 8, 3)),
     "RandomContrast": ({"factor": 0.1}, (8, 8, 3)),
     "RandomCrop": ({"height": 4, "width": 4}, (8, 8, 3)),
+    "RandomErasing": ({"factor": 0.5}, (8, 8, 3)),
     "RandomFlip": ({}, (8, 8, 3)),
+    "RandomGrayscale": ({"factor": 0.5}, (8, 8, 3)),
+    "RandomHue": ({"factor": 0.5}, (8, 8, 3)),
+    "RandomInvert": ({"factor": 0.5}, (8, 8, 3)),
+    "RandomPerspective": ({"factor": 0.5}, (8, 8, 3)),
+    "RandomPosterization": ({"factor": 4}, (8, 8, 3)),
     "RandomRotation": ({"factor": 0.1}, (8, 8, 3)),
+    "RandomSaturation": ({"factor": 0.5}, (8, 8, 3)),
+    "RandomSharpness": ({"factor": 0.5}, (8, 8, 3)),
     "RandomTranslation": ({"height_factor": 0.1, "width_factor": 0.1}, (8, 8, 3)),
     "RandomZoom": ({"height_factor": (0.1, 0.2)}, (8, 8, 3)),
     "ReLU": ({"max_value": 6, "negative_slope": 0.1, "threshold": 0.2}, (4,)),
@@ -87,6 +98,16 @@ for rank, shape in SIDES.items():
     if rank < 3:
         SAMPLES[f"DepthwiseConv{rank}D"] = ({"kernel_size": 3, "depth_multiplier": 2}, shape)
         SAMPLES[f"SeparableConv{rank}D"] = ({"filters": 5, "kernel_size": 3}, shape)
+
+
+# Keras's own writer of .h5 files cannot copy what these hold.
+NOT_SAVED_AS_H5 = {
+    "RandomBrightness",
+    "RandomColorDegeneration",
+    "RandomPosterization",
+    "RandomSaturation",
+    "RandomSharpness",
+}
 
 
 def made(class_name: str) -> tuple[Any, list[np.ndarray[Any, Any]]]:
@@ -129,6 +150,6 @@ def test_a_layer_comes_back_as_it_was(class_name: str, tmp_path: Path) -> None:
     outputs = [keras.tree.flatten(each(x, training=False)) for each in (model, network.model)]
     for one, other in zip(*outputs, strict=True):
         np.testing.assert_array_equal(one, other)
-    for suffix in ("keras", "h5"):
+    for suffix in ("keras",) if class_name in NOT_SAVED_AS_H5 else ("keras", "h5"):
         model.save(tmp_path / f"network.{suffix}")
         assert import_network(tmp_path / f"network.{suffix}").manifest == described.manifest
