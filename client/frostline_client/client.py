@@ -52,7 +52,7 @@ class Client:
         name: str,
         data: Any,
         base: Reference | None = None,
-        reuse: str | None = None,
+        reuse: str | int | Sequence[str | int] | Mapping[str, Any] | None = None,
         augment: Iterable[Any] = (),
         head: Iterable[Any] = (),
         validation: Any = None,
@@ -75,7 +75,8 @@ class Client:
             name: the model that the result becomes a version of.
             data: the dataset to train on: NAME, NAME@NUMBER, or what `datasets.push` returned.
             base: the model to start from; None trains from scratch, on the whole network in `head`.
-            reuse: the layer up to which the base is kept; None: all but its output layer.
+            reuse: the layer, or layers, up to which the base is kept, by name or index; None: all but its output layer.
+                A dict of `through`, `drop`, `replace`, `insert`, `rename` and `input` changes what is kept.
             augment: random image layers put before the first layer, such as `layers.RandomFlip("horizontal")`.
             head: the layers put on top, such as `layers.Dense(5, activation="softmax")`.
             validation: a fraction of `data`, or `{"fraction": 0.2, "seed": 7}`, or another dataset.

@@ -57,7 +57,7 @@ def build_recipe(
     name: str,
     data: Any,
     base: Any = None,
-    reuse: str | None = None,
+    reuse: Any = None,
     augment: Iterable[Any] = (),
     head: Iterable[Any] = (),
     validation: Any = None,
@@ -80,7 +80,7 @@ def build_recipe(
     recipe: dict[str, Any] = {
         "name": name,
         "base": _reference(base),
-        "reuse": {"through": reuse} if isinstance(reuse, str) else reuse,
+        "reuse": _reuse(reuse),
         "augment": list(augment),
         "head": list(head),
         "data": {"train": _reference(data)} | ({} if validation is None else {"validation": _validation(validation)}),
@@ -104,6 +104,25 @@ def not_finite(value: Any, place: str = "") -> str:
     elif isinstance(value, list | tuple):
         parts = ((f"{place}[{index}]", part) for index, part in enumerate(value))
     return next(filter(None, (not_finite(part, below) for below, part in parts)), "")
+
+
+def _reuse(reuse: Any) -> Any:
+    if not isinstance(reuse, Mapping):
+        return None if reuse is None else {"through": reuse}
+    # References stand as the names that a recipe has for them.
+    surgery = dict(reuse)
+    if isinstance(surgery.get("replace"), Mapping):
+        surgery["replace"] = {str(layer): _taken(new) for layer, new in surgery["replace"].items()}
+    if isinstance(surgery.get("insert"), list | tuple):
+        surgery["insert"] = [
+            {**each, "layer": _taken(each["layer"])} if isinstance(each, Mapping) and "layer" in each else each
+            for each in surgery["insert"]
+        ]
+    return surgery
+
+
+def _taken(layer: Any) -> Any:
+    return {**layer, "from": _reference(layer["from"])} if isinstance(layer, Mapping) and "from" in layer else layer
 
 
 def _stage(stage: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -138,3 +139,21 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
 def test_a_merged_part_may_be_overruled(tmp_path: Path) -> None:
     found = read(tmp_path, "stages:\n- &first {epochs: 1, batch_size: 2}\n- {<<: *first, epochs: 5}")
     assert found["stages"] == [{"epochs": 1, "batch_size": 2}, {"epochs": 5, "batch_size": 2}]
+
+
+def test_reuse_is_a_layer_several_layers_or_surgery_with_models_by_their_names() -> None:
+    def reuse(given: Any) -> Any:
+        return build_recipe(name="n", data="d", reuse=given).get("reuse")
+
+    class Version:
+        name = "other@2"
+
+    assert [reuse("h5"), reuse(-2), reuse(["h3", 4])] == [{"through": "h5"}, {"through": -2}, {"through": ["h3", 4]}]
+    taken = {"from": Version(), "layer": "mid"}
+    surgery = {"drop": ["h1"], "replace": {-1: layers.Dense(5), "h2": taken}, "insert": [{"after": 3, "layer": taken}]}
+    named = {"from": "other@2", "layer": "mid"}
+    assert reuse(surgery) == {
+        "drop": ["h1"],
+        "replace": {"-1": {"Dense": {"units": 5}}, "h2": named},
+        "insert": [{"after": 3, "layer": named}],
+    }

@@ -20,16 +20,19 @@ def test_an_example_is_read_by_client_and_server(tmp_path: Path, text: str) -> N
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     recipe = Recipe.parse(json.dumps(read_recipe(path)))
-    assert recipe.head
+    assert recipe.head or recipe.reuse.changes
 
 
-def test_there_are_three_complete_examples() -> None:
-    assert len(EXAMPLES) == 3
+def test_there_are_four_complete_examples() -> None:
+    assert len(EXAMPLES) == 4
 
 
-def test_every_key_has_its_row() -> None:
-    with pytest.raises(Exception, match="use name") as refused:
-        Recipe.parse('{"nmae": 1}')
+@pytest.mark.parametrize(
+    "misspelt", ['{"nmae": 1}', '{"name": "n", "base": "b", "data": {"train": "d"}, "reuse": {"?": 1}}']
+)
+def test_every_key_has_its_row(misspelt: str) -> None:
+    with pytest.raises(Exception, match="unknown: use") as refused:
+        Recipe.parse(misspelt)
     keys = str(refused.value).partition(": use ")[2].split(", ")
     assert len(keys) > 5
     assert [key for key in keys if f"| `{key}` |" not in PAGE] == []

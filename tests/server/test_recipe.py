@@ -57,6 +57,25 @@ def test_augmentation_and_the_way_features_are_stored_are_read() -> None:
     assert (parse(cache=False).cached, parse(cache={}).views, parse().dtype) == (False, 0, "float32")
 
 
+def test_surgery_is_read_in_full() -> None:
+    reuse = parse(
+        reuse={
+            "through": ["h5", -2],
+            "drop": ["dropout", 7],
+            "replace": {"h1": {"Dense": {"units": 5}}, "-1": {"from": "other:prod"}},
+            "insert": [{"after": "h3", "layer": {"from": "other@2", "layer": 4}}],
+            "rename": {"h2": "low"},
+            "input": {"shape": [64, None, 3], "resize": "area"},
+        }
+    ).reuse
+    assert (reuse.through, reuse.drop, reuse.rename) == (("h5", -2), ("dropout", 7), (("h2", "low"),))
+    assert [type(layer).__name__ for _, layer in reuse.replace] == ["Named", "Taken"]
+    assert [(layer.model, layer.layer) for layer in reuse.taken()] == [("other:prod", None), ("other@2", 4)]
+    assert reuse.input is not None
+    assert (reuse.input.shape, reuse.input.resize) == ((64, None, 3), "area")
+    assert (reuse.changes, parse(reuse={"through": 3}).reuse.changes, parse().reuse.changes) == (True, False, False)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -81,6 +100,16 @@ def test_augmentation_and_the_way_features_are_stored_are_read() -> None:
         ({"base": None}, "head is missing: without a base"),
         ({"preprocessing": {"scale": 2}}, "leave it out: the base brings its own"),
         ({"seed": -1}, "seed is -1: write an integer"),
+        ({"reuse": {"thru": "h5"}}, "reuse.thru is unknown: use through, drop, replace, insert, rename, input"),
+        ({"reuse": {"through": True}}, "reuse.through is true: write a layer's name, or its index"),
+        ({"reuse": {"drop": "h5"}}, 'reuse.drop is "h5": write a list'),
+        ({"reuse": {"replace": ["h5"]}}, "reuse.replace .*: write an object of layers"),
+        ({"reuse": {"replace": {"h5": {"from": 3}}}}, "reuse.replace.h5.from is 3: write a model"),
+        ({"reuse": {"insert": [{"layer": "Dropout"}]}}, r"reuse.insert\[0\].after is missing"),
+        ({"reuse": {"insert": [{"after": 1, "layer": {"from": "m"}}]}}, r"insert\[0\].layer.layer is missing"),
+        ({"reuse": {"input": {"shape": [0]}}}, r"reuse.input.shape\[0\] is 0: write an integer from 1"),
+        ({"reuse": {"input": {"shape": [8], "resize": True}}}, "reuse.input.resize is true: write one of bilinear"),
+        ({"base": None, "reuse": {"drop": [1]}, "head": ["Flatten"]}, "name the base whose layers are reused"),
     ],
 )
 def test_a_malformed_recipe_is_refused_by_the_key(changes: dict[str, Any], message: str) -> None:

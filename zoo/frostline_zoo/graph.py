@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.manifest import Call, Layer, Manifest, TensorRef
@@ -80,24 +79,16 @@ def in_order(manifest: Manifest) -> Manifest:
         counts[name] = numbers[name, index] + 1
     layers = {layer.name: layer for layer in manifest.layers}
 
-    def renumbered(value: Any) -> Any:
-        if isinstance(value, dict) and set(value) == {"tensor"}:
-            name, index, output = value["tensor"]
-            return {"tensor": [name, numbers.get((name, index), 0), output]}
-        if isinstance(value, dict):
-            return {key: renumbered(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [renumbered(item) for item in value]
-        return value
+    def renumbered(ref: TensorRef) -> TensorRef:
+        return ref._replace(call=numbers.get((ref.layer, ref.call), 0))
 
     calls: dict[str, list[Call]] = {}
     for name, index in order:
-        call = layers[name].calls[index]
-        calls.setdefault(name, []).append(Call(renumbered(call.args), renumbered(call.kwargs)))
+        calls.setdefault(name, []).append(layers[name].calls[index].on(renumbered))
     return replace(
         manifest,
         layers=tuple(replace(layers[name], calls=tuple(made)) for name, made in calls.items()),
-        outputs=tuple(ref._replace(call=numbers.get((ref.layer, ref.call), 0)) for ref in manifest.outputs),
+        outputs=tuple(map(renumbered, manifest.outputs)),
     )
 
 
@@ -117,16 +108,16 @@ def known_layer(manifest: Manifest, name: str) -> Layer:
     return layer
 
 
-def subgraph(manifest: Manifest, through: str | None = None) -> Manifest:
-    """Returns the part of a network that makes the output of layer `through`, inputs it does not need left out.
+def subgraph(manifest: Manifest, *through: str) -> Manifest:
+    """Returns the part of a network that makes the outputs of the layers `through`, inputs it does not need left out.
 
     Without `through`: everything but the output layers, whose inputs become the outputs.
 
     Raises:
         InvalidError: the network has no such layer, it has several outputs, or nothing is left.
     """
-    if through is not None:
-        outputs: tuple[TensorRef, ...] = (_single_output(manifest, known_layer(manifest, through)),)
+    if through:
+        outputs = tuple(single_output(manifest, known_layer(manifest, name)) for name in through)
     else:
         layers = {layer.name: layer for layer in manifest.layers}
         found: dict[TensorRef, None] = {}
@@ -136,19 +127,38 @@ def subgraph(manifest: Manifest, through: str | None = None) -> Manifest:
         outputs = tuple(found)
         if not any(ref.layer in layers for ref in outputs):
             raise InvalidError("nothing is left of the network without its output layer: name a layer to reuse through")
-    part = in_order(replace(manifest, outputs=outputs))
+    return needed_part(replace(manifest, outputs=outputs))
+
+
+def needed_part(manifest: Manifest) -> Manifest:
+    """Returns the same network in order, without the layers and inputs that no output needs."""
+    part = in_order(manifest)
     needed = {ref.layer for layer in part.layers for call in layer.calls for ref in call.tensors()}
-    needed |= {ref.layer for ref in outputs}
+    needed |= {ref.layer for ref in part.outputs}
     return replace(part, inputs=tuple(entry for entry in part.inputs if entry.name in needed))
 
 
-def _single_output(manifest: Manifest, layer: Layer) -> TensorRef:
+def single_output(manifest: Manifest, layer: Layer) -> TensorRef:
+    """Returns the only tensor that a layer makes.
+
+    Raises:
+        InvalidError: it makes several, by several calls or several outputs.
+    """
     if len(layer.calls) > 1:
         raise InvalidError(f"layer {layer.name!r} is used {len(layer.calls)} times: name a layer that is used once")
-    used = [ref for other in manifest.layers for call in other.calls for ref in call.tensors()] + list(manifest.outputs)
-    if any(ref.layer == layer.name and ref.output > 0 for ref in used):
-        raise InvalidError(f"layer {layer.name!r} has several outputs: name a layer that has one")
+    check_one_output(manifest, layer.name)
     return TensorRef(layer.name)
+
+
+def check_one_output(manifest: Manifest, name: str) -> None:
+    """Checks that every call of a layer makes one tensor.
+
+    Raises:
+        InvalidError: the network uses others.
+    """
+    used = [ref for other in manifest.layers for call in other.calls for ref in call.tensors()] + list(manifest.outputs)
+    if any(ref.layer == name and ref.output > 0 for ref in used):
+        raise InvalidError(f"layer {name!r} has several outputs: name a layer that has one")
 
 
 def cut_through(manifest: Manifest, layer_names: Collection[str]) -> Cut:

@@ -7,6 +7,7 @@ flattened on the way in, their layers named `outer.inner`, so that a cut may run
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
@@ -68,6 +69,20 @@ class Call:
         visit(self.kwargs)
         return found
 
+    def on(self, change: Callable[[TensorRef], TensorRef]) -> Call:
+        """Returns the same use of other tensors: `change` of each."""
+
+        def changed(value: Any) -> Any:
+            if isinstance(value, dict) and set(value) == {"tensor"}:
+                return {"tensor": list(change(TensorRef(*value["tensor"])))}
+            if isinstance(value, dict):
+                return {key: changed(item) for key, item in value.items()}
+            if isinstance(value, list):
+                return [changed(item) for item in value]
+            return value
+
+        return Call(changed(self.args), changed(self.kwargs))
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -105,6 +120,7 @@ class Manifest:
         preprocessing: how an example becomes the input.
         parent: the digest of the version it was made from.
         job: `jobs/{job}` that made it.
+        origins: for each layer taken from another version than the parent, that version's digest.
     """
 
     inputs: tuple[Input, ...]
@@ -113,6 +129,7 @@ class Manifest:
     preprocessing: Preprocessing = Preprocessing()
     parent: str | None = None
     job: str | None = None
+    origins: dict[str, str] = field(default_factory=dict)
 
     def layer(self, name: str) -> Layer | None:
         """Returns the layer of that name."""
@@ -134,6 +151,7 @@ class Manifest:
                 "parent": self.parent,
                 "job": self.job,
             }
+            | ({"origins": self.origins} if self.origins else {})
         )
 
     @property
@@ -159,8 +177,9 @@ class Manifest:
                 Preprocessing.from_json(value["preprocessing"]),
                 value["parent"],
                 value["job"],
+                {layer: checked_digest(origin) for layer, origin in value.get("origins", {}).items()},
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CorruptError("not a manifest of a format known here", reason="BAD_MANIFEST") from error
 
     def derived(self, *, parent: str | None, job: str | None) -> Self:

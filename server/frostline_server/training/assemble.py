@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import numpy as np
 
 from frostline_server.training.keras_names import make, snake_case
-from frostline_server.training.recipe import Named, Recipe
+from frostline_server.training.named import Named
+from frostline_server.training.recipe import Recipe
+from frostline_server.training.surgery import BlobReader, ModelReader, operate
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.examples.spec import ExampleSpec
-from frostline_zoo.graph import calls_in_order, subgraph
+from frostline_zoo.graph import calls_in_order
 from frostline_zoo.identity import RANDOM_IMAGE_LAYERS
 from frostline_zoo.manifest import Manifest, TensorRef
-from frostline_zoo.networks.build import Network, build, replay
+from frostline_zoo.networks.build import Network, replay, single
 from frostline_zoo.networks.describe import describe
+from frostline_zoo.surgery import shown
 
 
 @dataclass(frozen=True)
@@ -27,62 +30,65 @@ class Assembled:
 
     Attributes:
         network: all of it; its manifest says what each layer is before training.
-        reused: the last of the base's layers in it; empty where there is no base.
+        reused: the base's layers in it that are frozen where a stage does not say; empty where there is no base.
     """
 
     network: Network
     reused: tuple[str, ...]
 
 
-def assemble(recipe: Recipe, base: Manifest | None, spec: ExampleSpec, read_blob: Callable[[str], bytes]) -> Assembled:
+def assemble(
+    recipe: Recipe, base: Manifest | None, spec: ExampleSpec, read_model: ModelReader, read_blob: BlobReader
+) -> Assembled:
     """Returns the network that the recipe describes, its new layers initialised from the recipe's seed.
 
     Args:
         recipe: what to build.
         base: the manifest of the recipe's base.
         spec: what the examples are; without a base they say what the input is.
+        read_model: gives the manifest of a model that layers are taken from.
         read_blob: reads a layer's weights.
 
     Raises:
+        NotFoundError: the zoo has no model that a layer is to be taken from.
         InvalidError: a layer is unknown or does not fit on the one below; the message names it.
     """
     reused: tuple[str, ...] = ()
     kept = None
     if base is None:
-        tensor = start = keras.Input(_input_shape(spec), name="input")
-        tensors, layers = {TensorRef("input"): start}, {}
+        start = keras.Input(_input_shape(spec), name="input")
+        tensors, layers, top = {TensorRef("input"): start}, {}, [start]
         preprocessing = recipe.preprocessing
     else:
-        kept = subgraph(base, recipe.reuse) if recipe.reuse or recipe.head else base
-        if len(kept.outputs) != 1:
+        operated = operate(recipe, base, read_model, read_blob)
+        below, reused, kept = operated.network, operated.reused, operated.network.manifest
+        if len(kept.outputs) != 1 and not recipe.head:
             raise InvalidError("the base has several outputs: name the layer that the head goes on in reuse.through")
         if len(kept.inputs) != 1:
             raise InvalidError("the base has several inputs: datasets hold examples of one")
-        below = build(kept, read_blob)
         start, tensors, layers = below.model.inputs[0], below.tensors, below.layers
-        reused = (kept.outputs[0].layer,)
-        tensor, preprocessing = below.model.outputs[0], base.preprocessing
+        top, preprocessing = below.model.outputs, kept.preprocessing
     if recipe.augment:
         changed = start
         for place, part in enumerate(recipe.augment):
             layer = _make_augmentation(part, place, changed, {*layers, start.name})
             changed = layer(changed)
             layers[layer.name], tensors[TensorRef(layer.name)] = layer, changed
-        tensor = changed
+        top = [changed]
         if kept is not None:  # the base's calls once more, on what augmentation puts out
             made = {TensorRef(start.name): changed}
             replay(kept, calls_in_order(kept), layers, made)
-            tensor = made[kept.outputs[0]]
+            top = [made[ref] for ref in kept.outputs]
             tensors |= made | {TensorRef(start.name): start}
     # Seeded here, so that the head's weights depend on the recipe alone, not on how much was built before it.
     keras.utils.set_random_seed(recipe.seed)
     for part in recipe.head:
         layer = _make_layer(part, {*layers, start.name})
-        tensor = _called(layer, tensor, part)
+        top = [_called(layer, top, part)]
         layers[layer.name] = layer
-        tensors[TensorRef(layer.name)] = tensor
-    model = keras.Model(start, tensor)
-    manifest = describe(model, preprocessing).manifest
+        tensors[TensorRef(layer.name)] = top[0]
+    model = keras.Model(start, single(top))
+    manifest = replace(describe(model, preprocessing).manifest, origins=kept.origins if kept else {})
     return Assembled(Network(manifest, model, layers, tensors), reused)
 
 
@@ -101,9 +107,8 @@ def _make_augmentation(part: Named, place: int, images: Any, taken: Collection[s
         )
     shape = tuple(images.shape[1:])
     if len(shape) != 3:
-        sides = ", ".join("any" if side is None else str(side) for side in shape)
         raise InvalidError(
-            f"recipe: {part.path}: {name} changes images, and the network's input has the shape ({sides}): leave "
+            f"recipe: {part.path}: {name} changes images, and the network's input has the shape {shown(shape)}: leave "
             "augment out, or use a base that takes images of height, width and channels",
             reason="SHAPE_MISMATCH",
         )
@@ -149,15 +154,20 @@ def _make_layer(part: Named, taken: Collection[str]) -> Any:
     return layer
 
 
-def _called(layer: Any, tensor: Any, part: Named) -> Any:
+def _called(layer: Any, tensors: list[Any], part: Named) -> Any:
     try:
-        return layer(tensor)
+        return layer(single(tensors))
     except Exception as error:  # Keras raises whatever its layers happen to
-        shape = ", ".join("any" if side is None else str(side) for side in tensor.shape[1:])
+        shapes = ", ".join(shown(tuple(tensor.shape[1:])) for tensor in tensors)
+        several = len(tensors) > 1
+        where = f"on {len(tensors)} tensors of shapes {shapes}" if several else f"on a tensor of shape {shapes}"
+        mend = (
+            "begin the head with a layer that joins them, such as Concatenate"
+            if several
+            else ("put a layer between that changes the shape, such as Flatten")
+        )
         raise InvalidError(
-            f"recipe: {part.path}: {part.name} does not fit on a tensor of shape ({shape}): "
-            "put a layer between that changes the shape, such as Flatten",
-            reason="SHAPE_MISMATCH",
+            f"recipe: {part.path}: {part.name} does not fit {where}: {mend}", reason="SHAPE_MISMATCH"
         ) from error
 
 

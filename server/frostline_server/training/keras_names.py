@@ -18,7 +18,7 @@ from typing import Any
 import keras
 
 from frostline_server.training.arguments import check_arguments, parameters_of, refusal
-from frostline_server.training.recipe import Named
+from frostline_server.training.named import Named
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.networks.allowed import LAYERS
 
@@ -86,5 +86,5 @@ def _argument(value: Any, path: str) -> Any:
 
 
 def snake_case(name: str) -> str:
-    """Returns a class's name as Keras spells it for its instances: `BatchNormalization` -> `batch_normalization`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+    """Returns a class's name as Keras spells it for its instances: `SeparableConv2D` -> `separable_conv2d`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])", "_", name).lower()

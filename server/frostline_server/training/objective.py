@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from frostline_server.training.keras_names import make
-from frostline_server.training.recipe import Named, Recipe
+from frostline_server.training.named import Named
+from frostline_server.training.recipe import Recipe
 from frostline_zoo.errors import InvalidError
 
 Array = npt.NDArray[Any]

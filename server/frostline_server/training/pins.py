@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from frostline_server.training.recipe import Recipe
 from frostline_zoo.catalogue.datasets import Datasets
@@ -11,18 +12,27 @@ from frostline_zoo.names import parse_dataset_reference, parse_model_reference
 
 
 def pinned(text: str, models: Models, datasets: Datasets) -> str:
-    """Returns the recipe with its base and datasets written `NAME@VERSION`.
+    """Returns the recipe with its models and datasets written `NAME@VERSION`.
 
     Raises:
         InvalidError: the text is not a recipe.
-        NotFoundError: the base or a dataset does not exist.
+        NotFoundError: a model or dataset does not exist.
     """
     recipe, value = Recipe.parse(text), json.loads(text)
     if recipe.base is not None:
         version = models.version(parse_model_reference(recipe.base)).name
         value["base"] = f"{version.model}@{version.number}"
+    for part in _taken(value.get("reuse") or {}):
+        version = models.version(parse_model_reference(part["from"])).name
+        part["from"] = f"{version.model}@{version.number}"
     for key, reference in (("train", recipe.data.train), ("validation", recipe.data.validation)):
         if reference is not None:
             dataset = datasets.get(parse_dataset_reference(reference)).name
             value["data"][key] = f"{dataset.dataset}@{dataset.number}"
     return json.dumps(value)
+
+
+def _taken(reuse: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the layers that a recipe takes from other models, as its JSON has them."""
+    layers = [*(reuse.get("replace") or {}).values(), *(each["layer"] for each in reuse.get("insert") or [])]
+    return [layer for layer in layers if isinstance(layer, dict) and "from" in layer]

@@ -55,6 +55,12 @@ class Place:
             self.refuse(allowed)
         return str(self.value)
 
+    def layer(self) -> str | int:
+        """Returns a layer's name, or its index."""
+        if isinstance(self.value, int) and not isinstance(self.value, bool):
+            return self.value
+        return self.text("write a layer's name, or its index")
+
     def truth(self) -> bool:
         """Returns true or false."""
         if not isinstance(self.value, bool):

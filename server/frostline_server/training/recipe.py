@@ -7,39 +7,17 @@ listed; what needs the zoo is refused in `check`.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from frostline_server.training.named import Named
 from frostline_server.training.place import Place
+from frostline_server.training.reuse import Reuse
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.names import checked_id, parse_dataset_reference, parse_model_reference
 from frostline_zoo.preprocessing import Preprocessing
 
 FEATURE_DTYPES = ("float32", "float16", "bfloat16")
-
-
-@dataclass(frozen=True)
-class Named:
-    """A thing of Keras by its name and arguments; `path` is where the recipe says so."""
-
-    name: str
-    arguments: dict[str, Any] = field(default_factory=dict)
-    path: str = ""
-
-    @classmethod
-    def read(cls, place: Place) -> Named:
-        """Reads `Adam` or `{Adam: {learning_rate: 0.01}}`."""
-        if isinstance(place.value, str) and place.value:
-            return cls(place.value, {}, place.path)
-        if isinstance(place.value, dict) and len(place.value) == 1:
-            name, arguments = next(iter(place.value.items()))
-            if arguments is None or isinstance(arguments, dict):
-                return cls(name, arguments or {}, place.path)
-        place.refuse("write a Keras name, or one name with its arguments, as in {Dense: {units: 5}}")
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns `{name: arguments}`."""
-        return {self.name: self.arguments}
 
 
 @dataclass(frozen=True)
@@ -134,7 +112,7 @@ class Recipe:
     Attributes:
         name: the model that the result becomes a version of.
         base: the model to start from, as NAME, NAME:TAG or NAME@VERSION; None trains from scratch.
-        reuse: the layer up to which the base's layers are kept; None: all but those that make its outputs.
+        reuse: what is kept of the base, and what is changed in it.
         augment: random image layers put between the input and the first layer, from the bottom up.
         head: the layers put on top, from the bottom up.
         preprocessing: how examples become inputs, where there is no base to say so.
@@ -147,7 +125,7 @@ class Recipe:
     name: str
     data: Data
     base: str | None = None
-    reuse: str | None = None
+    reuse: Reuse = Reuse()
     augment: tuple[Named, ...] = ()
     head: tuple[Named, ...] = ()
     preprocessing: Preprocessing = Preprocessing()
@@ -184,8 +162,7 @@ class Recipe:
             given["base"] = fields["base"].text("write a model: NAME, NAME:TAG or NAME@VERSION")
             parse_model_reference(given["base"])
         if "reuse" in fields:
-            reuse = fields["reuse"].object("through")
-            given["reuse"] = fields["reuse"].required(reuse, "through").text("write a layer's name")
+            given["reuse"] = Reuse.read(fields["reuse"])
         if "augment" in fields:
             layers = fields["augment"].items("write a list of layers, as in [{RandomFlip: {mode: horizontal}}]")
             given["augment"] = tuple(Named.read(layer) for layer in layers)

@@ -81,7 +81,7 @@ def run_recipe(recipe: Recipe, around: Surroundings, job: str) -> Outcome:
     for content in description.blobs.values():
         around.zoo.blobs.put(content)
     metrics = {name: values[stages[-1].best_epoch] for name, values in stages[-1].history.items()}
-    return Outcome(description.manifest, metrics, stages)
+    return Outcome(replace(description.manifest, origins=prepared.network.manifest.origins), metrics, stages)
 
 
 class _Run:

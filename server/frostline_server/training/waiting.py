@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 from frostline_server.training.frozen import Frozen
 from frostline_server.training.recipe import Recipe
+from frostline_server.training.surgery import kept_part
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.errors import ZooError
-from frostline_zoo.graph import Cut, cut_through, subgraph
+from frostline_zoo.graph import Cut, cut_through
 from frostline_zoo.identity import trunk_digests
 from frostline_zoo.names import parse_model_reference
 
@@ -36,13 +37,13 @@ def waiting_cuts(texts: Iterable[str], recipe: Recipe, cut: Cut, frozen: Frozen,
 
 def _cuts(other: Recipe, frozen: Frozen, zoo: ZooAccess) -> Iterable[Cut]:
     """Yields the cuts of a recipe's first stages, as cuts of the network at hand, where it has the same trunks."""
-    if other.base is None:
+    if other.base is None or other.reuse.changes:
         return
     _, base = zoo.models.manifest_of(parse_model_reference(other.base))
-    kept = subgraph(base, other.reuse) if other.reuse or other.head else base
+    kept = kept_part(other.reuse, bool(other.head), base)
     digests = trunk_digests(kept)
     here = {digest: ref for ref, digest in frozen.digests.items()}
-    reused = (kept.outputs[0].layer,)
+    reused = tuple(ref.layer for ref in kept.outputs)
     for stage in other.stages:
         names = reused if stage.freeze is None else stage.freeze
         if not names or any(kept.layer(name) is None for name in names):

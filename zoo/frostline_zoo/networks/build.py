@@ -6,7 +6,7 @@ describe(build(manifest, blobs)) == manifest, byte for byte
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,26 +40,32 @@ class Network:
     tensors: dict[TensorRef, Any]
 
 
-def build(manifest: Manifest, read_blob: Callable[[str], bytes]) -> Network:
+def build(manifest: Manifest, read_blob: Callable[[str], bytes], new: Mapping[str, Any] | None = None) -> Network:
     """Returns the network that a manifest describes.
 
     Args:
         manifest: the network.
         read_blob: gives the bytes of a layer's weights for their digest.
+        new: unbuilt Keras layers, by name, that stand in for the manifest's and begin with weights of their own.
 
     Raises:
         InvalidError: a layer is not on the allow-list, or the graph does not hold together.
         CorruptError: the weights are not those that the manifest declares.
         ExhaustedError: the weights take more than 4 GiB.
     """
+    new = new or {}
     with declared():
-        layers = {layer.name: make_layer(layer.class_name, layer.config, layer.name) for layer in manifest.layers}
+        layers = {
+            layer.name: new.get(layer.name) or make_layer(layer.class_name, layer.config, layer.name)
+            for layer in manifest.layers
+        }
         tensors = input_tensors(manifest)
         inputs = list(tensors.values())
         replay(manifest, calls_in_order(manifest), layers, tensors)
         check_size(layers.values())
     for layer in manifest.layers:
-        fill(layers[layer.name], _weights(layer, parameters_of(layers[layer.name]), read_blob))
+        own = layer.name not in new
+        fill(layers[layer.name], _weights(layer, parameters_of(layers[layer.name]), read_blob) if own else {})
         layers[layer.name].trainable = layer.trainable
     missing = [ref for ref in manifest.outputs if ref not in tensors]
     if missing:

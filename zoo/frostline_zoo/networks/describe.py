@@ -233,7 +233,7 @@ def checked_name(name: str) -> str:
 
 def _described(seen: _Seen, blobs: dict[str, bytes], value_of: Callable[[Any], Array]) -> Layer:
     class_name = type(seen.layer).__name__
-    config = checked_config(class_name, _without_arrays(seen.layer.get_config()), seen.name)
+    config = config_of(seen.layer, seen.name)
     blob = None
     weights = named_weights(seen.layer)
     if weights:
@@ -243,6 +243,11 @@ def _described(seen: _Seen, blobs: dict[str, bytes], value_of: Callable[[Any], A
     digest = layer_digest(class_name, config, blob)
     parameters = parameters_of(seen.layer)
     return Layer(seen.name, class_name, config, digest, blob, parameters, seen.trainable, tuple(seen.calls))
+
+
+def config_of(layer: Any, name: str) -> dict[str, Any]:
+    """Returns a Keras layer's configuration as manifests hold it. Raises InvalidError."""
+    return checked_config(type(layer).__name__, _without_arrays(layer.get_config()), name)
 
 
 def _without_arrays(value: Any) -> Any:
