@@ -76,3 +76,10 @@ def test_what_was_exported_comes_in_again_with_the_layers_that_it_had(
     zoo.models.export("signs", tmp_path / f"network.{format}", format=format)
     made = zoo.models.import_file(tmp_path / f"network.{format}", f"again-{format}")
     assert (made.new_blob_count, made.shared_blob_count) == (0, 3)
+
+
+def test_exported_weights_go_into_the_network_that_they_came_from(zoo: Client, trained: Any, tmp_path: Path) -> None:
+    zoo.models.export("signs", tmp_path / "w.safetensors", format="safetensors")
+    made = zoo.models.import_file(tmp_path / "w.safetensors", "refilled", into="signs")
+    assert made.new_blob_count == 0
+    assert len(made.report.matched) == 6
