@@ -139,6 +139,14 @@ def test_what_lies_below_new_layers_can_be_frozen_without_them(manifest: Manifes
     assert cut_through(manifest, frozen).frozen == set(frozen)
 
 
+def test_a_shared_layer_that_one_of_its_calls_puts_above_a_new_one_takes_along_what_it_feeds() -> None:
+    twin = layer("twin", [("x", 0)], [("new", 0)], weights="twin")
+    join = layer("join", [("low", 0), ("twin", 1)])
+    shared = (dense("first", "x"), twin, dense("low", "twin"), dense("new", "first"), join)
+    manifest = needed_part(Manifest((Input("x", (4,), "float32"),), shared, (TensorRef("join"),)))
+    assert below(manifest, {"new"}) == ("first",)
+
+
 def test_what_a_dropped_layer_fed_is_fed_by_what_fed_it() -> None:
     short = dropped(residual(), ["b"], no_shapes)
     assert [(each.name, each.calls[0].tensors()) for each in short.layers if each.name == "c"] == [
