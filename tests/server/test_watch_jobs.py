@@ -166,7 +166,7 @@ def test_what_can_not_run_is_refused_at_once(jobs: Any, text: str, code: str, me
         ({"stages": [{"freeze": {"through": "top"}}]}, "top"),
         ({"data": {"train": "threes"}}, "labels of threes@1 run up to 2, the network's output has 2 units"),
         ({"head": [{"Conv2D": {"filters": 1, "kernel_size": 3}}]}, "Conv2D does not fit on a tensor of shape (6)"),
-        ({"head": [{"Dense": {"unit": 2}}]}, "head[0].Dense.unit is unknown: use units"),
+        ({"head": [{"Dense": {"unit": 2}}]}, "head[0].Dense.unit is unknown: did you mean units?"),
         ({"data": {"train": "wide"}}, "examples are (9,), the network's input is (4,)"),
         ({"data": {"train": "unlabelled"}}, "has no labels"),
     ],

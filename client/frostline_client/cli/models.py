@@ -144,14 +144,17 @@ def show(session: Session, model: str) -> None:
 @command(models, "layers", "frostline models layers mnist-0-4", "frostline models layers resnet8:prod --json")
 @click.argument("model")
 def layers(session: Session, model: str) -> None:
-    """List a version's layers, from the input up: the names that reuse and freeze go by."""
+    """List a version's layers, from the input up: the names that reuse and freeze go by, and the indices for reuse."""
     with session.client() as zoo:
         found = zoo.models.layers(model)
     session.show(
         found,
         lambda: print_table(
-            ["LAYER", "CLASS", "PARAMETERS", "TRAINED", "DIGEST"],
-            [(x.name, x.class_name, x.parameter_count, "yes" if x.trainable else "", x.digest[7:19]) for x in found],
+            ["", "LAYER", "CLASS", "PARAMETERS", "TRAINED", "DIGEST"],
+            [
+                (at, x.name, x.class_name, x.parameter_count, "yes" if x.trainable else "", x.digest[7:19])
+                for at, x in enumerate(found)
+            ],
             empty="it has no layers",
         ),
     )

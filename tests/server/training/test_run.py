@@ -157,7 +157,7 @@ def test_early_stopping_keeps_the_best_epochs_figures(digits: Digits, run: Runs)
 
 REFUSED = [
     ({"head": [{"Dens": {}}]}, r"head\[0\]: 'Dens' is not a known layer"),
-    ({"head": [{"Dense": {"unit": 5}}]}, r"head\[0\].Dense.unit is unknown: use units, activation"),
+    ({"head": [{"Dense": {"unit": 5}}]}, r"head\[0\].Dense.unit is unknown: did you mean units\? It takes units, activation"),
     ({"head": [{"Dense": {"units": -1}}]}, r"head\[0\]: Keras refuses Dense\(units=-1\)"),
     ({"head": [{"Dense": {"units": 5, "activation": "softmx"}}]}, r"Keras refuses Dense"),
     (
