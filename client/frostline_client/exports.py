@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from frostline_client.errors import CorruptError
-from frostline_client.streams import Progress, ReceivedFile
+from frostline_client.streams import Progress, ReceivedFile, naming
 
 FOLDER_FORMATS = ("saved_model",)
 """The formats that are folders; the others are files."""
@@ -67,7 +67,7 @@ def receive(received: Received, pieces: Iterable[Any], progress: Progress | None
 class ReceivedFolder:
     """A folder that appears under its name whole or not at all, its files one after the other.
 
-    Leaving the `with` block without `keep` leaves nothing behind.
+    Leaving the `with` block without `keep` leaves nothing behind. An OSError names `path`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -77,10 +77,8 @@ class ReceivedFolder:
             number = errno.ENOTEMPTY if path.is_dir() else errno.EEXIST
             raise OSError(number, os.strerror(number), str(path))
         self._staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
+        with naming(path):
             self._staged.mkdir()
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(path)) from error
         self._file: ReceivedFile | None = None
 
     def begin(self, member: str) -> None:
@@ -94,8 +92,9 @@ class ReceivedFolder:
         path = self._staged / name
         if name.is_absolute() or ".." in name.parts or not name.parts or "\\" in member or path.exists():
             raise CorruptError(f"the server sent a file named {member[:80]!r}, which no folder of this format has")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = ReceivedFile(path)
+        with naming(self._path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = ReceivedFile(path)
 
     def write(self, piece: bytes | memoryview) -> None:
         """Takes the next piece of the file that was begun.
@@ -105,17 +104,16 @@ class ReceivedFolder:
         """
         if self._file is None:
             raise CorruptError("the server sent a file where a folder was asked for: update this client")
-        self._file.write(piece)
+        with naming(self._path):
+            self._file.write(piece)
 
     def keep(self) -> None:
         """Gives the folder its name, durably."""
         self._end()
-        os.replace(self._staged, self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with naming(self._path):
+            _sync_folder(self._staged)
+            os.replace(self._staged, self._path)
+            _sync_folder(self._path.parent)
 
     def __enter__(self) -> Self:
         return self
@@ -127,6 +125,14 @@ class ReceivedFolder:
 
     def _end(self) -> None:
         if self._file is not None:
-            with self._file as file:
+            with naming(self._path), self._file as file:
                 file.keep()
             self._file = None
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -71,7 +71,7 @@ class ReceivedFile:
             number = errno.EISDIR if path.is_dir() else errno.EINVAL
             raise OSError(number, os.strerror(number), str(path))
         self._staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        with _naming(path):
+        with naming(path):
             self._file = self._staged.open("wb", buffering=0)
         self._hash = hashlib.sha256()
         self._written = self._flushed = 0
@@ -96,7 +96,7 @@ class ReceivedFile:
         """Gives the file its name, durably: synced, renamed, and its folder synced."""
         while self._pending:
             self._pending.popleft().result()
-        with _naming(self._path):
+        with naming(self._path):
             os.fsync(self._file.fileno())
             os.replace(self._staged, self._path)
             folder = os.open(self._path.parent, os.O_RDONLY)
@@ -116,7 +116,7 @@ class ReceivedFile:
     def _take(self, piece: bytes | memoryview) -> None:
         self._hash.update(piece)
         view = memoryview(piece)
-        with _naming(self._path):
+        with naming(self._path):
             while view:
                 view = view[self._file.write(view) :]
         self._written += len(piece)
@@ -128,7 +128,7 @@ class ReceivedFile:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Has OSErrors name `path`."""
     try:
         yield

@@ -83,3 +83,15 @@ def test_exported_weights_go_into_the_network_that_they_came_from(zoo: Client, t
     made = zoo.models.import_file(tmp_path / "w.safetensors", "refilled", into="signs")
     assert made.new_blob_count == 0
     assert len(made.report.matched) == 6
+
+
+def test_a_folder_that_fills_up_meanwhile_is_named_and_kept_as_it_is(tmp_path: Path) -> None:
+    def pieces() -> Any:
+        yield pb.ExportModelResponse(member="kept", data=b"1")
+        (tmp_path / "in" / "mine").mkdir(parents=True)
+
+    with pytest.raises(OSError, match="empty") as refused, opened(tmp_path / "in", "saved_model") as received:
+        receive(received, pieces(), None)
+    assert refused.value.filename == str(tmp_path / "in")
+    assert files_in(tmp_path) == set()
+    assert os.listdir(tmp_path / "in") == ["mine"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from frostline_zoo.errors import InvalidError
 
 pytestmark = pytest.mark.keras
 
+ASSETS = Path(os.environ.get("FROSTLINE_ASSETS", Path(__file__).parents[3] / "shared" / "assets"))
 IMAGE, ROW, ROWS, VOLUME = (7, 6, 4), (5,), (9, 4), (5, 4, 3, 2)
 LAYERS: list[tuple[str, dict[str, Any], tuple[int | None, ...]]] = [
     ("Conv2D", {"filters": 3, "kernel_size": (3, 2), "activation": "relu"}, IMAGE),
@@ -185,3 +187,15 @@ def test_what_onnx_is_not_told_is_refused_by_the_layers_name(tmp_path: Path) -> 
         with pytest.raises(InvalidError, match=r"layer 'odd' \(\w+\): .* is not written as ONNX: export as"):
             export_network(kept(keras.Sequential([keras.Input(shape), layer])), "onnx", tmp_path / "n.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.real_assets
+@pytest.mark.skipif(not ASSETS.is_dir(), reason="neither $FROSTLINE_ASSETS nor ../shared/assets is there")
+@pytest.mark.parametrize("name", ["resnet8_cifar10.h5", "mobilenet_vww96.h5", "face_rfb320.onnx"])
+def test_a_published_network_is_written_whole(name: str, tmp_path: Path) -> None:
+    from frostline_zoo.networks.build import build
+    from frostline_zoo.networks.importer import import_network
+
+    made = import_network(ASSETS / "networks" / name)
+    shape = made.manifest.inputs[0].shape
+    check(build(made.manifest, made.blobs.__getitem__), tmp_path / "n.onnx", [drawn(shape)[0][:1]])
