@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import resource
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,8 @@ SEGMENTS = "[0-9]" * 8 + "-*.safetensors"
 
 
 _PLACE_BITS = 40
+_FETCHED_BYTES = 64 << 20  # more, read in storage order, the system reads ahead by itself
+_PROBED, _PROBED_EVERY = 8, 64
 _NOWHERE = -1
 
 
@@ -62,6 +65,7 @@ class TrunkRows:
         # one appends.
         self._index = (np.empty(0, np.uint64), np.empty(0, np.int64))
         self._next_sequence = 0
+        self._until_probe, self._was_on_disk = 0, False
         self.refresh()
 
     def refresh(self) -> None:
@@ -118,6 +122,9 @@ class TrunkRows:
         segment_of, place_of = np.divmod(sought.addresses[found], 1 << _PLACE_BITS)
         words = out.reshape(len(out), -1).view(np.uint64) if self.row_bytes % 8 == 0 and self.row_bytes else None
         starts = [0, *(np.flatnonzero(np.diff(segment_of)) + 1).tolist(), len(found)]
+        if len(found) * self.row_bytes <= _FETCHED_BYTES and self._is_on_disk(segment_of, place_of):
+            for start, end in itertools.pairwise(starts):
+                self._segments[segment_of[start]].fetch(place_of[start:end])
         for start, end in itertools.pairwise(starts):
             group, places = found[start:end], place_of[start:end]
             first, hashes = int(group[0]), sought.hashes[group]
@@ -129,6 +136,19 @@ class TrunkRows:
                 out[group[whole]] = from_words(rows[whole], self.shape, self.dtype)
             present[group[whole]] = True
         return present
+
+    def _is_on_disk(self, segment_of: Array, place_of: Array) -> bool:
+        """Returns whether rows come from the disk and not from memory: whether one of a few did, now and then."""
+        if not self._until_probe:
+            faults, self._was_on_disk = _major_faults(), False
+            for at in range(0, len(place_of), max(1, len(place_of) // _PROBED)):
+                self._segments[segment_of[at]].read(place_of[at : at + 1], np.zeros(1, np.uint64))
+                if _major_faults() > faults:
+                    self._was_on_disk = True
+                    break
+            self._until_probe = _PROBED_EVERY
+        self._until_probe -= 1
+        return self._was_on_disk
 
     def append(self, keys: Words, rows: Array) -> None:
         """Stores rows: keys (n, 5), rows (n, *shape). A key that is stored already is found here from now on.
@@ -163,6 +183,11 @@ class TrunkRows:
         _, latest = np.unique(hashes[::-1], return_index=True)
         latest = len(hashes) - 1 - latest
         self._index = (hashes[latest], addresses[latest])
+
+
+def _major_faults() -> int:
+    """Returns how often this thread had to wait for pages from the disk."""
+    return resource.getrusage(getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)).ru_majflt
 
 
 def read_shape(folder: Path) -> tuple[int, ...]:
