@@ -93,21 +93,22 @@ class ModelServiceServicer(object):
 
     def ImportModel(self, request_iterator, context):
         """Takes in a network from files of another tool, as a new version. The first message carries the header; the
-        following ones the main file's bytes, unless the header names a `source`. Where there are further files, each is a message with its name and then its
-        bytes. The files are read as data, in a process that can do nothing else: no code in them is run, no other file
-        and no address that they name is looked at, and they are not kept. The model is created where it does not exist.
+        following ones the main file's bytes, unless the header names a `source`. Where there are further files, each is a
+        message with its name and then its bytes. The files are read as data, in a process that can do nothing else: no
+        code in them is run, no other file and no address that they name is looked at, and they are not kept. The model is
+        created where it does not exist.
 
         Errors:
-        INVALID_ARGUMENT    a file is damaged, of an unknown format, or made its reader crash; a layer is not on the
+        INVALID_ARGUMENT     a file is damaged, of an unknown format, or made its reader crash; a layer is not on the
         allow-list; a name, the preprocessing or the map is malformed; a message is out of order;
         none of the weights belongs to the network that `into` names.
-        NOT_FOUND           the zoo holds no such version as `into` names.
-        FAILED_PRECONDITION the weights of `source` cannot be fetched from where the server is.
-        ALREADY_EXISTS      `request_id` was used for another request.
-        RESOURCE_EXHAUSTED  the files are larger than the server takes, or too many; to read them takes too much memory
+        NOT_FOUND            the zoo holds no such version as `into` names.
+        FAILED_PRECONDITION  the weights of `source` cannot be fetched from where the server is.
+        ALREADY_EXISTS       `request_id` was used for another request.
+        RESOURCE_EXHAUSTED   the files are larger than the server takes, or too many; to read them takes too much memory
         or time; the disk is full.
-        UNAVAILABLE         the worker process is starting again, or the server stops: try again. Or the server's disk has
-        failed: it takes nothing until it is restarted.
+        UNAVAILABLE          the worker process is starting again, or the server stops: try again. Or the server's disk
+        has failed: it takes nothing until it is restarted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
