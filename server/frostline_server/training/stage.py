@@ -75,9 +75,9 @@ class StageExamples:
             slices.append(Slice(features.in_memory(view), targets, order))
         train, held_out = slices[0], slices[1] if len(slices) > 1 else None
         try:
-            if program.is_quick:
-                return program.at_once(train, held_out)
             size = program.batch_size * _SLICE_STEPS
+            if program.is_quick or len(train.order) <= size:
+                return program.at_once(train, held_out)
             return program.in_slices(
                 _cut_up(train, size), _cut_up(held_out, size) if held_out else None, between, stays=True
             )
