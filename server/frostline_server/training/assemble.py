@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from frostline_server.training.keras_names import make, snake_case
+from frostline_server.training.keras_names import make, seed_layers, snake_case
 from frostline_server.training.named import Named
 from frostline_server.training.recipe import Recipe
 from frostline_server.training.surgery import BlobReader, ModelReader, operate
@@ -81,7 +81,7 @@ def assemble(
             top = [made[ref] for ref in kept.outputs]
             tensors |= made | {TensorRef(start.name): start}
     # Seeded here, so that the head's weights depend on the recipe alone, not on how much was built before it.
-    keras.utils.set_random_seed(recipe.seed)
+    seed_layers(recipe.seed)
     for part in recipe.head:
         layer = _make_layer(part, {*layers, start.name})
         top = [_called(layer, top, part)]

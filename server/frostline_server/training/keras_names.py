@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import random
 import re
 from types import ModuleType
 from typing import Any
@@ -39,6 +40,15 @@ _ARGUMENT_KINDS = ("initializer", "regularizer", "constraint", "learning rate sc
 
 
 @functools.cache
+def seed_layers(seed: int) -> None:
+    """Seeds the initial weights and the chance of all layers that are made from now on.
+
+    Keras draws their seeds from Python's generator. `keras.utils.set_random_seed` seeds that too, but has TensorFlow
+    let go of every kernel that it has prepared, which later programs would wait for.
+    """
+    random.seed(seed)
+
+
 def names_of(kind: str) -> dict[str, type]:
     """Returns the classes of one kind, "layer" or a key above, by name."""
     if kind == "layer":

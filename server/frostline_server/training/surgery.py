@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-import keras
 import numpy as np
 
-from frostline_server.training.keras_names import make, snake_case
+from frostline_server.training.keras_names import make, seed_layers, snake_case
 from frostline_server.training.named import Named, Taken
 from frostline_server.training.recipe import Recipe
 from frostline_server.training.reuse import Reuse
@@ -89,7 +88,7 @@ class _Operation:
         self._origins: dict[str, str] = {}
         self._new: dict[str, Any] = {}
         # Another stream than the head's, whose first weights stay those that they would be without surgery.
-        keras.utils.set_random_seed(int(np.random.SeedSequence([recipe.seed, 1]).generate_state(1)[0]))
+        seed_layers(int(np.random.SeedSequence([recipe.seed, 1]).generate_state(1)[0]))
 
     def done(self, read_blob: BlobReader) -> Operated:
         manifest, reuse = self._kept, self._reuse
