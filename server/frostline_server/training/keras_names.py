@@ -39,7 +39,6 @@ _ALIASES = {
 _ARGUMENT_KINDS = ("initializer", "regularizer", "constraint", "learning rate schedule")
 
 
-@functools.cache
 def seed_layers(seed: int) -> None:
     """Seeds the initial weights and the chance of all layers that are made from now on.
 
@@ -49,6 +48,7 @@ def seed_layers(seed: int) -> None:
     random.seed(seed)
 
 
+@functools.cache
 def names_of(kind: str) -> dict[str, type]:
     """Returns the classes of one kind, "layer" or a key above, by name."""
     if kind == "layer":
