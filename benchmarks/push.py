@@ -1,8 +1,9 @@
 """Datasets pushed over loopback: all of MNIST as rows, and as PNG files.
 
 Rows are held against a bare gRPC stream of the same bytes into a file with one fsync, files against plain Python that
-reads and hashes each. A push also finds what is there already, checks every image, makes shards durable and ends with
-a dataset version. Whatever is pushed is new to the server, except where it is pushed again.
+reads and hashes each. Every file is a new one, the bare stream's too. A push also finds what is there already, checks
+every image, makes shards durable and ends with a dataset version. Whatever is pushed is new to the server, except where
+it is pushed again.
 """
 
 from __future__ import annotations
@@ -66,11 +67,11 @@ def read_and_hash(paths: list[str]) -> None:
 
 
 @contextmanager
-def bare_stream(path: Path) -> Iterator[Callable[[bytes], object]]:
-    """Gives what sends bytes over a bare stream, to a process that writes them to `path`."""
+def bare_stream(folder: Path) -> Iterator[Callable[[bytes], object]]:
+    """Gives what sends bytes over a bare stream, to a process that writes them to a new file in `folder`."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=serve_bare, args=(path, theirs))
+    process = spawn.Process(target=serve_bare, args=(folder, theirs))
     process.start()
     try:
         with grpc.insecure_channel(f"127.0.0.1:{ours.recv()}") as channel:

@@ -1,7 +1,8 @@
 """Uploads and downloads over loopback, against a bare gRPC byte stream into a file with one fsync.
 
 Ours hashes at both ends, verifies, and is durable under the blob's name; the bare stream does none of that. Both sides
-of both are processes of their own kind: a client here, a server in another process.
+of both are processes of their own kind: a client here, a server in another process. Every file is a new one, on either
+side, since a disk may take far less time to write over an old file's blocks than to take new ones.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ UP, DOWN = "/bare.Stream/Up", "/bare.Stream/Down"
 
 
 class BareStream(grpc.GenericRpcHandler):
-    """Bytes in, into a file with one fsync; bytes out, from that file."""
+    """Bytes in, into a new file with one fsync; bytes out, from the last such file."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder
+        self._files = 0
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         """Returns the handler of a call."""
@@ -41,6 +44,8 @@ class BareStream(grpc.GenericRpcHandler):
         return grpc.unary_stream_rpc_method_handler(self._down)
 
     def _up(self, pieces: Iterator[bytes], _: grpc.ServicerContext) -> bytes:
+        self._files += 1
+        self._path = self._folder / str(self._files)
         with self._path.open("wb", buffering=0) as file:
             for piece in pieces:
                 file.write(piece)
@@ -53,9 +58,10 @@ class BareStream(grpc.GenericRpcHandler):
                 yield piece
 
 
-def serve_bare(path: Path, answer: Connection) -> None:
-    """Runs a bare server until it is terminated."""
-    server = grpc.server(futures.ThreadPoolExecutor(2), handlers=[BareStream(path)])
+def serve_bare(folder: Path, answer: Connection) -> None:
+    """Runs a bare server until it is terminated; it writes into `folder`."""
+    folder.mkdir()
+    server = grpc.server(futures.ThreadPoolExecutor(2), handlers=[BareStream(folder)])
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     answer.send(port)
@@ -95,7 +101,7 @@ def main() -> None:
     size = (64 if report.quick else 256) << 20
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
-        source, target = here / "source", here / "target"
+        source = here / "source"
         ours, theirs = multiprocessing.get_context("spawn").Pipe()
         bare = multiprocessing.get_context("spawn").Process(target=serve_bare, args=(here / "bare", theirs))
         bare.start()
@@ -107,6 +113,7 @@ def main() -> None:
                 blobs = Blobs(Channel(address))
                 blobs.find_missing([])
                 for repeat in range(report.repeats + 1):
+                    targets = here / f"bare {repeat}", here / f"ours {repeat}"
                     content = os.urandom(size)
                     digest = "sha256:" + hashlib.sha256(content).hexdigest()
                     source.write_bytes(content)
@@ -114,8 +121,8 @@ def main() -> None:
                     took = {
                         "bare upload": seconds(lambda: bare_upload(channel, source)),
                         "upload": seconds(lambda: blobs.upload(source)),
-                        "bare download": seconds(lambda: bare_download(channel, target)),
-                        "download": seconds(lambda digest=digest: blobs.download(digest, target)),
+                        "bare download": seconds(lambda to=targets[0]: bare_download(channel, to)),
+                        "download": seconds(lambda digest=digest, to=targets[1]: blobs.download(digest, to)),
                     }
                     if repeat == 0:  # connections open, files and code are read for the first time
                         continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable
 
 import grpc
@@ -29,11 +30,14 @@ OPTIONS = [
     ("grpc.keepalive_timeout_ms", 20_000),
 ]
 
-log = structlog.get_logger()
-
-
 SANDBOX = "frostline.sandbox"
 """The health service answers for this name whether files are read in a full jail."""
+
+SWITCH_SECONDS = 0.0002
+"""How long a thread that hashes may keep the interpreter from the event loop, which wants it a moment for each message.
+With Python's 5 ms a stream of messages waits most of its time."""
+
+log = structlog.get_logger()
 
 
 class PortTakenError(Exception):
@@ -47,6 +51,7 @@ async def serve(wiring: Wiring, announce: Callable[[str], None]) -> None:
         PortTakenError: the address cannot be listened on.
     """
     settings = wiring.settings
+    sys.setswitchinterval(SWITCH_SECONDS)
     interceptors = [*([wiring.metrics.calls] if wiring.metrics else []), ErrorInterceptor()]
     server = grpc.aio.server(
         interceptors=interceptors, options=OPTIONS, maximum_concurrent_rpcs=settings.concurrent_calls

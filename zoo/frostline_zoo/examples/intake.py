@@ -17,7 +17,7 @@ import numpy.typing as npt
 from typing_extensions import Buffer
 
 from frostline_zoo.errors import InvalidError
-from frostline_zoo.examples.digest_table import DigestTable
+from frostline_zoo.examples.digest_table import key_of
 from frostline_zoo.examples.fitness import undecodable, unfit
 from frostline_zoo.examples.index import ExampleIndex
 from frostline_zoo.examples.shards import SHARD_BYTES, Rows, shard_pieces
@@ -79,7 +79,7 @@ class Intake:
         self._count = 0
         self._messages: list[_Message] = []
         self._size = 0
-        self._seen = DigestTable()
+        self._seen: list[Digests] = []
 
     def add(self, data: bytes | memoryview, sizes: Sequence[int]) -> Batch | None:
         """Takes whole contents, and returns a batch once enough have come.
@@ -104,10 +104,8 @@ class Intake:
         messages, self._messages, self._size = self._messages, [], 0
         first, answers = self._count, np.concatenate([_NONE, *(message.digests for message in messages)])
         self._count += len(answers)
-        missing = self._index.missing(answers)
-        missing = missing[self._seen.missing(answers[missing])]
         is_new = np.zeros(len(answers), bool)
-        is_new[missing] = True
+        is_new[self._index.missing(answers)] = True
         refused: dict[int, str] = {}
         start = 0
         for message in messages:
@@ -116,10 +114,10 @@ class Intake:
             refused.update((start + place, reason) for place, reason in found.items())
             start += count
         is_new[list(refused)] = False
-        candidates = np.flatnonzero(is_new)
+        candidates = np.flatnonzero(is_new)  # what is refused is so wherever it stands, not only where it is first
         is_new[:] = False
-        is_new[candidates[first_of_each(answers[candidates])]] = True
-        new = answers[is_new]
+        is_new[candidates[first_of_each(np.take(answers, candidates, axis=0), self._seen)]] = True
+        new = np.take(answers, np.flatnonzero(is_new), axis=0)
         self._remember(new)
         contents, sizes = self._chosen(messages, is_new)
         answers[list(refused)] = 0
@@ -143,10 +141,10 @@ class Intake:
         return unfit(self.spec, message.data)
 
     def _remember(self, digests: Digests) -> None:
-        if len(self._seen) > MAX_REMEMBERED:
+        if sum(map(len, self._seen)) > MAX_REMEMBERED:
             self._index.refresh()  # after which it knows all but the last shards
-            self._seen = DigestTable()
-        self._seen.add(digests)
+            self._seen = []
+        self._seen.append(digests)
 
     def _chosen(self, messages: list[_Message], is_new: npt.NDArray[np.bool_]) -> tuple[list[Buffer], list[int]]:
         """Returns the contents that are new, and their sizes where they are images."""
@@ -168,14 +166,24 @@ class Intake:
         return contents, sizes
 
 
-def first_of_each(digests: Digests) -> Rows:
-    """Returns where each of the digests (n, 32) stands for the first time, ascending."""
-    keys = np.sort(digests.view("<u8")[:, 0])
-    if (keys[1:] != keys[:-1]).all():  # as a rule
+def first_of_each(digests: Digests, before: Sequence[Digests] = ()) -> Rows:
+    """Returns where each of the digests (n, 32) that is not among those `before` stands for the first time, ascending.
+
+    As a rule nothing is repeated, and to sort the keys shows it.
+    """
+    groups = [*before, digests]
+    keys = np.concatenate([key_of(group) for group in groups])
+    ordered = np.sort(keys)
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(repeated):
         return np.arange(len(digests))
-    names = digests.view(f"V{DIGEST_BYTES}")[:, 0].tolist()
-    first = {name: place for place, name in reversed(list(enumerate(names)))}
-    return np.array(sorted(first.values()), np.int64)
+    suspects = np.flatnonzero(np.isin(keys, repeated))
+    names = np.concatenate(groups)[suspects].view(f"V{DIGEST_BYTES}")[:, 0].tolist()
+    first = dict(zip(reversed(names), reversed(suspects.tolist()), strict=True))
+    is_first = np.ones(len(keys), bool)
+    is_first[suspects] = False
+    is_first[list(first.values())] = True
+    return np.flatnonzero(is_first[len(keys) - len(digests) :])
 
 
 def _files(data: bytes | memoryview, sizes: Sequence[int]) -> list[bytes]:
