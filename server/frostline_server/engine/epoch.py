@@ -15,6 +15,9 @@ from frostline_server.engine.forward import one_or_all
 
 Array = npt.NDArray[Any]
 
+# Of validation examples, at once.
+_SMALLEST_TEST, _TEST_BYTES = 256, 16 << 20
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -54,9 +57,8 @@ class CompiledEpoch:
         self._metrics = list(metrics)
         self._dtypes = [tensor.dtype for tensor in head.inputs]
         optimizer.build(head.trainable_variables)
-        self._whole = tf.function(self._epoch, jit_compile=self.is_quick, autograph=False)
-        self._train_slice = tf.function(self._steps_of(self._train), jit_compile=self.is_quick, autograph=False)
-        self._test_slice = tf.function(self._steps_of(self._test), jit_compile=self.is_quick, autograph=False)
+        self._training = _Pass(self._train, self._metrics, self.is_quick)
+        self._testing = _Pass(self._test, self._metrics, self.is_quick)
         self._held: dict[int, tuple[Any, Any]] = {}
 
     @property
@@ -65,17 +67,19 @@ class CompiledEpoch:
         return [*self.head.variables, *self.optimizer.variables]
 
     def at_once(self, train: Slice, held_out: Slice | None) -> dict[str, float]:
-        """Trains on every example of `train` once, and then measures on `held_out`: all of it one program.
+        """Trains on every example of `train` once, and then measures on `held_out`: a program each.
 
         Returns:
             "loss" and the metrics as running means over the epoch, as Keras reports them; with a "val_" prefix those of
             the validation examples after it.
         """
-        whole = len(train.order) - len(train.order) % self.batch_size
-        batches = tf.constant(train.order[:whole].reshape(-1, self.batch_size).astype(np.int32))
-        rest = tf.constant(train.order[whole:].astype(np.int32))
-        validation = self._on_device(held_out) if held_out else None
-        return self._named(self._whole(self._on_device(train), batches, rest, validation).numpy(), held_out is not None)
+        figures = self._training.whole(self._on_device(train), train.order, self.batch_size)
+        if held_out is not None:
+            row_bytes = sum(array[:1].nbytes for array in held_out.features)
+            size = max(self.batch_size, _SMALLEST_TEST, _TEST_BYTES // max(1, row_bytes))
+            order = held_out.order
+            figures += self._testing.whole(self._on_device(held_out), order, min(size, len(order)))
+        return self._named(figures, held_out is not None)
 
     def in_slices(
         self, train: Iterable[Slice], held_out: Iterable[Slice] | None, between: Callable[[], None], *, stays: bool
@@ -90,9 +94,9 @@ class CompiledEpoch:
             between: called after every slice; may raise to stop.
             stays: the slices are of arrays that other epochs take too, so they are copied only once.
         """
-        figures = self._sliced(self._train_slice, train, between, stays)
+        figures = self._sliced(self._training, train, between, stays)
         if held_out is not None:
-            figures += self._sliced(self._test_slice, held_out, between, stays)
+            figures += self._sliced(self._testing, held_out, between, stays)
         return self._named(figures, held_out is not None)
 
     def release(self) -> None:
@@ -111,59 +115,22 @@ class CompiledEpoch:
                 self._held[id(array)] = (array, tf.constant(array))
         return [self._held[id(array)][1] for array in (*part.features, part.labels)]
 
-    def _sliced(self, program: Any, slices: Iterable[Slice], between: Callable[[], None], stays: bool) -> list[float]:
+    def _sliced(self, run: _Pass, slices: Iterable[Slice], between: Callable[[], None], stays: bool) -> list[float]:
         for metric in self._metrics:
             metric.reset_state()
-        total, count, steps_in_slice = 0.0, 0, 0
+        total, count, steps = 0.0, 0, 0
         for part in slices:
             arguments = (
                 self._on_device(part) if stays else [tf.constant(array) for array in (*part.features, part.labels)]
             )
-            order = part.order.astype(np.int32)
-            steps = len(order) // self.batch_size
-            steps_in_slice = steps_in_slice or steps
-            if steps:
-                batches = np.zeros((steps_in_slice, self.batch_size), np.int32)
-                batches[:steps] = order[: steps * self.batch_size].reshape(steps, -1)
-                total += float(program(arguments, tf.constant(batches), tf.constant(steps)))
-            if rest := len(order) % self.batch_size:
-                total += float(program(arguments, tf.constant(order[-rest:][None, :]), tf.constant(1)))
-            count += len(order)
+            steps = steps or len(part.order) // self.batch_size
+            total += run.slice(arguments, part.order, self.batch_size, steps)
+            count += len(part.order)
             between()
         return [total / count, *(float(metric.result()) for metric in self._metrics)]
 
-    def _steps_of(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda arguments, batches, steps: self._loop(step, arguments, batches, steps)
-
-    def _epoch(self, arguments: list[Any], batches: Any, rest: Any, validation: list[Any] | None) -> Any:
-        figures = self._pass(self._train, arguments, batches, rest)
-        if validation is not None:
-            count = validation[-1].shape[0]
-            size = min(count, max(self.batch_size, 256))
-            places = tf.range(count)
-            whole = count - count % size
-            figures += self._pass(self._test, validation, tf.reshape(places[:whole], (-1, size)), places[whole:])
-        return tf.stack([tf.cast(figure, tf.float32) for figure in figures])
-
-    def _pass(self, step: Callable[..., Any], arguments: list[Any], batches: Any, rest: Any) -> list[Any]:
-        for metric in self._metrics:
-            metric.reset_state()
-        steps, size = batches.shape
-        total = self._loop(step, arguments, batches, steps) if steps else tf.constant(0.0)
-        if rest.shape[0]:
-            total += step(arguments, rest) * rest.shape[0]
-        return [total / (steps * size + rest.shape[0]), *(metric.result() for metric in self._metrics)]
-
-    def _loop(self, step: Callable[..., Any], arguments: list[Any], batches: Any, steps: Any) -> Any:
-        """Returns the sum of the examples' losses over the first `steps` batches."""
-
-        def body(number: Any, total: Any) -> Any:
-            return number + 1, total + step(arguments, batches[number]) * batches.shape[1]
-
-        start = (tf.constant(0), tf.constant(0.0))
-        return tf.while_loop(lambda at, _: at < steps, body, start, parallel_iterations=1)[1]
-
     def _train(self, arguments: list[Any], places: Any) -> Any:
+        """Takes a step on a batch, and returns its loss."""
         features, labels = self._batch(arguments, places)
         with tf.GradientTape() as tape:
             outputs = self.head(one_or_all(features), training=True)
@@ -176,6 +143,7 @@ class CompiledEpoch:
         return loss
 
     def _test(self, arguments: list[Any], places: Any) -> Any:
+        """Measures a batch, and returns its loss."""
         features, labels = self._batch(arguments, places)
         outputs = self.head(one_or_all(features), training=False)
         for metric in self._metrics:
@@ -186,6 +154,67 @@ class CompiledEpoch:
         """Returns a batch's features, which may be kept in fewer bits than the head works in, and its labels."""
         *features, labels = (tf.gather(array, places) for array in arguments)
         return [tf.cast(rows, dtype) for rows, dtype in zip(features, self._dtypes, strict=True)], labels
+
+
+class _Pass:
+    """A step for each batch of some examples, compiled: the whole batches as one loop, with XLA where it is quick.
+
+    The examples that are left over are one smaller batch. XLA would compile the step a second time for them, which
+    takes longer than some epochs do, so TensorFlow runs that one.
+    """
+
+    def __init__(self, step: Callable[..., Any], metrics: Sequence[keras.metrics.Metric], is_quick: bool) -> None:
+        self._step = step
+        self._metrics = metrics
+        self._whole = tf.function(self._run_whole, jit_compile=is_quick, autograph=False)
+        self._slice = tf.function(self._run_slice, jit_compile=is_quick, autograph=False)
+        self._rest = tf.function(self._run_rest, autograph=False)
+
+    def whole(self, arguments: list[Any], order: Array, size: int) -> list[float]:
+        """Runs over all examples, in `order`; returns the mean loss and the metrics."""
+        steps = len(order) // size
+        batches = order[: steps * size].reshape(steps, size).astype(np.int32)
+        figures = self._whole(arguments, tf.constant(batches))
+        if left := len(order) % size:
+            figures = self._rest(arguments, tf.constant(order[-left:].astype(np.int32)), figures[0])
+        total, *metrics = figures.numpy().tolist()
+        return [total / len(order), *metrics]
+
+    def slice(self, arguments: list[Any], order: Array, size: int, steps: int) -> float:
+        """Runs over some of the examples, and returns the sum of their losses; adds to the metrics.
+
+        `steps` is the same in all slices of whole batches, so that one program runs them.
+        """
+        count, total = len(order) // size, 0.0
+        if count:
+            batches = np.zeros((steps, size), np.int32)
+            batches[:count] = order[: count * size].reshape(count, size)
+            total = float(self._slice(arguments, tf.constant(batches), tf.constant(count)))
+        if left := len(order) % size:
+            rest = tf.constant(order[-left:].astype(np.int32))
+            total = float(self._rest(arguments, rest, tf.constant(total))[0])
+        return total
+
+    def _run_whole(self, arguments: list[Any], batches: Any) -> Any:
+        for metric in self._metrics:
+            metric.reset_state()
+        steps = batches.shape[0]
+        return self._figures(self._run_slice(arguments, batches, steps) if steps else tf.constant(0.0))
+
+    def _run_rest(self, arguments: list[Any], places: Any, total: Any) -> Any:
+        return self._figures(total + self._step(arguments, places) * places.shape[0])
+
+    def _run_slice(self, arguments: list[Any], batches: Any, steps: Any) -> Any:
+        """Returns the sum of the examples' losses over the first `steps` batches."""
+
+        def body(number: Any, total: Any) -> Any:
+            return number + 1, total + self._step(arguments, batches[number]) * batches.shape[1]
+
+        start = (tf.constant(0), tf.constant(0.0))
+        return tf.while_loop(lambda at, _: at < steps, body, start, parallel_iterations=1)[1]
+
+    def _figures(self, total: Any) -> Any:
+        return tf.stack([total, *(tf.cast(metric.result(), tf.float32) for metric in self._metrics)])
 
 
 def _suits_xla(head: keras.Model) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,12 +13,13 @@ import numpy as np
 from frostline_server.training.keras_names import make, seed_layers, snake_case
 from frostline_server.training.named import Named
 from frostline_server.training.recipe import Recipe
-from frostline_server.training.surgery import BlobReader, ModelReader, operate
+from frostline_server.training.surgery import operate
+from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.examples.spec import ExampleSpec
 from frostline_zoo.graph import calls_in_order
 from frostline_zoo.identity import RANDOM_IMAGE_LAYERS
-from frostline_zoo.manifest import Manifest, TensorRef
+from frostline_zoo.manifest import Layer, Manifest, TensorRef
 from frostline_zoo.networks.build import Network, replay, single
 from frostline_zoo.networks.describe import describe
 from frostline_zoo.surgery import shown
@@ -37,31 +38,29 @@ class Assembled:
     reused: tuple[str, ...]
 
 
-def assemble(
-    recipe: Recipe, base: Manifest | None, spec: ExampleSpec, read_model: ModelReader, read_blob: BlobReader
-) -> Assembled:
+def assemble(recipe: Recipe, base: Manifest | None, spec: ExampleSpec, zoo: ZooAccess) -> Assembled:
     """Returns the network that the recipe describes, its new layers initialised from the recipe's seed.
 
     Args:
         recipe: what to build.
         base: the manifest of the recipe's base.
         spec: what the examples are; without a base they say what the input is.
-        read_model: gives the manifest of a model that layers are taken from.
-        read_blob: reads a layer's weights.
+        zoo: where layers come from.
 
     Raises:
         NotFoundError: the zoo has no model that a layer is to be taken from.
         InvalidError: a layer is unknown or does not fit on the one below; the message names it.
     """
     reused: tuple[str, ...] = ()
-    kept = None
+    kept: Manifest | None = None
+    known: Mapping[str, Layer] = {}
     if base is None:
         start = keras.Input(_input_shape(spec), name="input")
         tensors, layers, top = {TensorRef("input"): start}, {}, [start]
         preprocessing = recipe.preprocessing
     else:
-        operated = operate(recipe, base, read_model, read_blob)
-        below, reused, kept = operated.network, operated.reused, operated.network.manifest
+        operated = operate(recipe, base, zoo)
+        below, reused, kept, known = operated.network, operated.reused, operated.network.manifest, operated.known
         if len(kept.outputs) != 1 and not recipe.head:
             raise InvalidError("the base has several outputs: name the layer that the head goes on in reuse.through")
         if len(kept.inputs) != 1:
@@ -88,7 +87,7 @@ def assemble(
         layers[layer.name] = layer
         tensors[TensorRef(layer.name)] = top[0]
     model = keras.Model(start, single(top))
-    manifest = replace(describe(model, preprocessing).manifest, origins=kept.origins if kept else {})
+    manifest = replace(describe(model, preprocessing, known=known).manifest, origins=kept.origins if kept else {})
     return Assembled(Network(manifest, model, layers, tensors), reused)
 
 

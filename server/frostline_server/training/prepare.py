@@ -22,7 +22,6 @@ from frostline_zoo.digests import digest_of, digest_of_json
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.examples.dataset import Examples, check_fits
 from frostline_zoo.graph import Cut, cut_through
-from frostline_zoo.manifest import Manifest
 from frostline_zoo.names import parse_model_reference
 from frostline_zoo.networks.build import Network
 
@@ -60,12 +59,9 @@ def prepare(recipe: Recipe, zoo: ZooAccess) -> Prepared:
         InvalidError: something does not fit; the message names the key or the thing.
     """
 
-    def read_model(reference: str) -> Manifest:
-        return zoo.models.manifest_of(parse_model_reference(reference))[1]
-
     version, base = zoo.models.manifest_of(parse_model_reference(recipe.base)) if recipe.base else (None, None)
     examples = zoo.datasets.open(recipe.data.train)
-    assembled = assemble(recipe, base, examples.spec, read_model, zoo.blobs.get)
+    assembled = assemble(recipe, base, examples.spec, zoo)
     network = assembled.network
     frozen = [assembled.reused if stage.freeze is None else stage.freeze for stage in recipe.stages]
     cuts = tuple(cut_through(network.manifest, names) for names in frozen)

@@ -59,10 +59,15 @@ class Programs:
         The program's own head is the one that trains; `values_of` and `set_values` carry values over.
         """
         graph = {key: value for key, value in head.get_config().items() if key != "name"}
+        optimizer = make("optimizer", stage.optimizer)
+        chosen = optimizer.get_config() | {"name": ""}
+        if isinstance(chosen["learning_rate"], float):  # a variable of the optimizer's, as a schedule is not
+            chosen["learning_rate"] = 0.0
         key = json.dumps(
             [
                 graph,
-                stage.optimizer.to_json(),
+                type(optimizer).__name__,
+                chosen,
                 objective.loss.to_json(),
                 [metric.to_json() for metric in objective.metrics],
                 stage.batch_size,
@@ -72,21 +77,14 @@ class Programs:
         )
         program = self._kept.pop(key, None)
         if program is None:
-            program = CompiledEpoch(
-                head,
-                make("optimizer", stage.optimizer),
-                objective.make_loss(),
-                objective.make_metrics(),
-                stage.batch_size,
-            )
+            program = CompiledEpoch(head, optimizer, objective.make_loss(), objective.make_metrics(), stage.batch_size)
         else:
             # A kept head is made of an earlier job's layers, and a later stage of that job may have frozen some.
             for kept, wanted in zip(program.head.layers, head.layers, strict=True):
                 kept.trainable = wanted.trainable
             set_values(program.head.variables, values_of(head.variables))
-            fresh = make("optimizer", stage.optimizer)
-            fresh.build(program.head.trainable_variables)
-            set_values(program.optimizer.variables, values_of(fresh.variables))
+            optimizer.build(program.head.trainable_variables)
+            set_values(program.optimizer.variables, values_of(optimizer.variables))
         self._kept[key] = program
         while len(self._kept) > _KEPT_EPOCHS:
             self._kept.popitem(last=False)

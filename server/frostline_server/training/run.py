@@ -24,7 +24,7 @@ from frostline_server.training.stage import StageExamples
 from frostline_server.training.waiting import waiting_cuts
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.graph import Cut
-from frostline_zoo.manifest import Manifest
+from frostline_zoo.manifest import Layer, Manifest
 from frostline_zoo.networks.describe import describe
 from frostline_zoo.networks.split import split
 
@@ -76,12 +76,16 @@ def run_recipe(recipe: Recipe, around: Surroundings, job: str) -> Outcome:
         ZooError: what the recipe's author can mend.
     """
     prepared = prepare(recipe, around.zoo)
-    stages = _Run(recipe, around, prepared).all_stages()
-    description = describe(prepared.network.model, prepared.network.manifest.preprocessing, prepared.parent, job)
+    run = _Run(recipe, around, prepared)
+    stages = run.all_stages()
+    manifest = prepared.network.manifest
+    description = describe(
+        prepared.network.model, manifest.preprocessing, prepared.parent, job, known=run.untouched_layers()
+    )
     for content in description.blobs.values():
         around.zoo.blobs.put(content)
     metrics = {name: values[stages[-1].best_epoch] for name, values in stages[-1].history.items()}
-    return Outcome(replace(description.manifest, origins=prepared.network.manifest.origins), metrics, stages)
+    return Outcome(replace(description.manifest, origins=manifest.origins), metrics, stages)
 
 
 class _Run:
@@ -97,6 +101,7 @@ class _Run:
     def all_stages(self) -> list[StageResult]:
         """Runs the stages that the checkpoint has not seen end."""
         state = self._state
+        self._around.zoo.built.forget([self._network.layers[name] for name in state.layers])
         for name, values in state.layers.items():
             set_values(self._network.layers[name].variables, values)
         if state.stage or state.history:
@@ -138,16 +143,26 @@ class _Run:
         result.best_epoch = progress.best_epoch if progress.best_values else -1
         return result
 
+    def untouched_layers(self) -> dict[str, Layer]:
+        """Returns the layers that no stage so far has trained, by name, as they were stored before."""
+        trained = self._state.layers
+        return {
+            layer.name: layer
+            for layer in self._network.manifest.layers
+            if layer.name not in trained and (layer.blob is None or self._around.zoo.blobs.has(layer.blob))
+        }
+
     def _frozen(self, cut: Cut) -> Frozen:
         """Returns the network as the stage finds it, all below the cut frozen and all above it to train."""
         manifest = self._network.manifest
         if self._state.layers:  # described anew: an earlier stage has changed layers that this one may freeze
-            manifest = describe(self._network.model, manifest.preprocessing).manifest
+            known = self.untouched_layers()
+            manifest = describe(self._network.model, manifest.preprocessing, known=known).manifest
         for name, layer in self._network.layers.items():
             layer.trainable = name not in cut.frozen
-        self._around.programs.forget_trunks_of(
-            [layer for name, layer in self._network.layers.items() if name not in cut.frozen]
-        )
+        training = [layer for name, layer in self._network.layers.items() if name not in cut.frozen]
+        self._around.programs.forget_trunks_of(training)
+        self._around.zoo.built.forget(training)
         return Frozen(replace(self._network, manifest=manifest), self._around.programs)
 
     def _waiting_cuts(self, cut: Cut, frozen: Frozen, planned: Planned) -> list[Cut]:

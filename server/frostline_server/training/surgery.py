@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,19 +14,18 @@ from frostline_server.training.keras_names import make, seed_layers, snake_case
 from frostline_server.training.named import Named, Taken
 from frostline_server.training.recipe import Recipe
 from frostline_server.training.reuse import Reuse
+from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.graph import subgraph
 from frostline_zoo.identity import layer_digest
 from frostline_zoo.manifest import Layer, Manifest
-from frostline_zoo.networks.build import Network, build
+from frostline_zoo.networks.build import Network
 from frostline_zoo.networks.describe import checked_name, config_of
 from frostline_zoo.networks.surgeon import build_changed, shapes_of
 from frostline_zoo.networks.weights import declared
 from frostline_zoo.surgery import below, dropped, inserted, layer_at, renamed, replaced, shown, with_input
 
 T = TypeVar("T")
-ModelReader = Callable[[str], Manifest]
-BlobReader = Callable[[str], bytes]
 
 
 @dataclass(frozen=True)
@@ -36,10 +35,12 @@ class Operated:
     Attributes:
         network: built; its manifest names the origins of layers taken from other models.
         reused: the layers that are frozen where a stage does not say: all that no new layer has a part in.
+        known: the base's layers by name, where none was changed.
     """
 
     network: Network
     reused: tuple[str, ...]
+    known: Mapping[str, Layer] = field(default_factory=dict)
 
 
 def kept_part(reuse: Reuse, has_head: bool, base: Manifest) -> Manifest:
@@ -53,7 +54,7 @@ def kept_part(reuse: Reuse, has_head: bool, base: Manifest) -> Manifest:
     return subgraph(base) if has_head else base
 
 
-def operate(recipe: Recipe, base: Manifest, read_model: ModelReader, read_blob: BlobReader) -> Operated:
+def operate(recipe: Recipe, base: Manifest, zoo: ZooAccess) -> Operated:
     """Returns what the recipe reuses of its base, changed as it says; new layers are initialised from its seed.
 
     Raises:
@@ -62,27 +63,28 @@ def operate(recipe: Recipe, base: Manifest, read_model: ModelReader, read_blob: 
     """
     kept = kept_part(recipe.reuse, bool(recipe.head), base)
     if not recipe.reuse.changes:
-        return Operated(build(kept, read_blob), tuple(ref.layer for ref in kept.outputs))
+        network = zoo.built.network_of(kept, zoo.blobs.get)
+        return Operated(network, tuple(ref.layer for ref in kept.outputs), {layer.name: layer for layer in kept.layers})
     asked = recipe.reuse.input
     try:
-        return _Operation(recipe, base, kept, read_model).done(read_blob)
+        return _Operation(recipe, base, kept, zoo).done()
     except InvalidError as error:
         if asked is None or asked.resize is None or error.reason != "SHAPE_MISMATCH":
             raise
     own = replace(recipe, reuse=replace(recipe.reuse, input=None))
     _check_resizes(asked.shape, kept)
     kept = replace(kept, preprocessing=replace(kept.preprocessing, interpolation=asked.resize))
-    return _Operation(own, base, kept, read_model).done(read_blob)
+    return _Operation(own, base, kept, zoo).done()
 
 
 class _Operation:
     """One surgery: what it makes, and where the layers come from."""
 
-    def __init__(self, recipe: Recipe, base: Manifest, kept: Manifest, read_model: ModelReader) -> None:
+    def __init__(self, recipe: Recipe, base: Manifest, kept: Manifest, zoo: ZooAccess) -> None:
         self._reuse = recipe.reuse
         self._base = base
         self._kept = kept
-        self._read_model = read_model
+        self._zoo = zoo
         self._names = dict(self._once([(place, checked_name(new)) for place, new in recipe.reuse.rename], "rename"))
         self._donors = {layer.name: (kept, layer.name) for layer in kept.layers}
         self._origins: dict[str, str] = {}
@@ -90,7 +92,7 @@ class _Operation:
         # Another stream than the head's, whose first weights stay those that they would be without surgery.
         seed_layers(int(np.random.SeedSequence([recipe.seed, 1]).generate_state(1)[0]))
 
-    def done(self, read_blob: BlobReader) -> Operated:
+    def done(self) -> Operated:
         manifest, reuse = self._kept, self._reuse
         if reuse.input is not None:
             manifest = with_input(manifest, reuse.input.shape)
@@ -112,7 +114,7 @@ class _Operation:
         manifest = replace(manifest, origins={name: self._origins[name] for name in sorted(left & set(self._origins))})
         fresh = {name: layer for name, layer in self._new.items() if name in left}
         donors = {self._names.get(name, name): donor for name, donor in self._donors.items()}
-        network = build_changed(manifest, read_blob, fresh, donors)
+        network = build_changed(manifest, self._zoo.blobs.get, fresh, donors)
         frozen = below(manifest, fresh) if fresh else tuple(ref.layer for ref in manifest.outputs)
         return Operated(network, frozen)
 
@@ -120,7 +122,7 @@ class _Operation:
         """Returns the layer that a recipe describes, to stand in the graph as `name` until layers are renamed."""
         final = self._names.get(name, name)
         if isinstance(part, Taken):
-            donor = self._read_model(part.model)
+            donor = self._zoo.manifest_of(part.model)
             layer = layer_at(donor, name if part.layer is None else part.layer)
             self._donors[name] = (donor, layer.name)
             if donor.digest != self._base.digest:
@@ -145,7 +147,7 @@ class _Operation:
 
     def _donor_name(self, part: Taken) -> str:
         assert part.layer is not None  # an insertion without one is refused as it is read
-        return layer_at(self._read_model(part.model), part.layer).name
+        return layer_at(self._zoo.manifest_of(part.model), part.layer).name
 
     def _once(self, pairs: Iterable[tuple[str, T]], key: str) -> list[tuple[str, T]]:
         """Returns the pairs by their layers' names, of which none may stand twice."""

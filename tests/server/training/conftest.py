@@ -95,11 +95,14 @@ def run(zoo: ZooAccess, tmp_path: Path, programs: Any) -> Callable[..., Any]:
         waiting: Sequence[str] = (),
         within: ZooAccess | None = None,
         costs: Any = None,
+        compiled: Any = None,
         **keys: Any,
     ) -> Any:
         recipe = {"name": name, "data": {"train": "digits"}, "seed": 3, **keys}
         checkpoint = Checkpoint(tmp_path / name)
-        around = Surroundings(within or zoo, programs, costs or Costs(), on, checkpoint, stop, lambda: list(waiting))
+        around = Surroundings(
+            within or zoo, compiled or programs, costs or Costs(), on, checkpoint, stop, lambda: list(waiting)
+        )
         outcome = run_recipe(Recipe.parse(json.dumps(recipe)), around, "jobs/abcabcabcabc")
         with zoo.engine.begin() as connection:
             zoo.models.add_version(connection, name, outcome.manifest)

@@ -7,6 +7,7 @@ it; what Keras itself would look up by name, this module looks up in its own tab
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import re
@@ -115,10 +116,7 @@ def checked_config(class_name: str, config: Any, name: str) -> Config:
         raise unsafe(name, class_name)
     if not isinstance(config, dict):
         raise InvalidError(f"layer {name!r}: its configuration is not an object", reason="BAD_CONFIG")
-    allowed = set(inspect.signature(LAYERS[class_name].__init__).parameters) - {"self", "kwargs"}
-    allowed |= {"dtype", "activity_regularizer"}
-    allowed |= {"zero_output_for_mask"} if class_name in _RECURRENT else set()
-    allowed |= {"data_format"} if class_name in RANDOM_IMAGE_LAYERS else set()
+    allowed = _arguments_of(class_name)
     checked = {}
     for key, value in config.items():
         if key in _DROPPED:
@@ -134,6 +132,25 @@ def checked_config(class_name: str, config: Any, name: str) -> Config:
             raise InvalidError(f"layer {name!r}: {class_name} has no {key!r}", reason="BAD_CONFIG")
         checked[key] = _checked_value(class_name, key, value, name)
     return checked
+
+
+@functools.cache
+def _arguments_of(class_name: str) -> frozenset[str]:
+    """Returns what may stand in the configuration of a layer of the class."""
+    allowed = _parameters_of(LAYERS[class_name]) | {"dtype", "activity_regularizer"}
+    allowed |= {"zero_output_for_mask"} if class_name in _RECURRENT else set()
+    return allowed | ({"data_format"} if class_name in RANDOM_IMAGE_LAYERS else set())
+
+
+@functools.cache
+def _object_arguments(kind: str, class_name: str) -> frozenset[str]:
+    """Returns what may stand in the configuration of an initializer, a regularizer or a constraint."""
+    return _parameters_of(_OBJECTS[kind][class_name])
+
+
+def _parameters_of(kind: type) -> frozenset[str]:
+    """Returns what a class takes: a question that takes Python longer than to make a layer."""
+    return frozenset(inspect.signature(kind.__init__).parameters) - {"self", "kwargs"}  # type: ignore[misc]
 
 
 def unsafe(name: str, class_name: str) -> InvalidError:
@@ -189,11 +206,11 @@ def _checked_object(kind: str, value: Any, name: str) -> Config | None:
             f"layer {name!r}: the {kind} {class_name[:80]!r} is not one of Keras's: save the network without it",
             reason="UNSAFE_LAYER",
         )
-    allowed = inspect.signature(known[class_name].__init__).parameters
+    allowed = _object_arguments(kind, class_name)
     plain = {
         key: (_checked_value("", key, item, name) if key == "seed" else _plain(key, item, name))
         for key, item in config.items()
-        if key in allowed and key != "self"
+        if key in allowed
     }
     return {"class_name": class_name, "config": plain}
 

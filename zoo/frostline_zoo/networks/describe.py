@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -51,6 +52,7 @@ def describe(
     parent: str | None = None,
     job: str | None = None,
     value_of: Callable[[Any], Array] = _current_value,
+    known: Mapping[str, Layer] = MappingProxyType({}),
 ) -> Description:
     """Returns a Keras model as a manifest and blobs.
 
@@ -60,6 +62,7 @@ def describe(
         parent: the digest of the version it was made from.
         job: `jobs/{job}` that made it.
         value_of: gives a variable's value, for a network that was declared but never filled.
+        known: layers, by name, that are as these say but for their calls: they are not looked at, and give no blobs.
 
     Raises:
         InvalidError: the model is neither functional nor sequential, is not built, or holds what a manifest cannot: a
@@ -81,7 +84,12 @@ def describe(
         bound[id(tensor)] = TensorRef(name)
     outputs = tuple(walk.through(model, _Scope("", bound)))
     blobs: dict[str, bytes] = {}
-    layers = tuple(_described(seen, blobs, value_of) for seen in walk.layers.values())
+    layers = tuple(
+        replace(known[seen.name], trainable=seen.trainable, calls=tuple(seen.calls))
+        if seen.name in known
+        else _described(seen, blobs, value_of)
+        for seen in walk.layers.values()
+    )
     manifest = in_order(Manifest(tuple(inputs), layers, outputs, preprocessing, parent, job))
     kept = set(manifest.blobs())
     return Description(manifest, {digest: content for digest, content in blobs.items() if digest in kept})

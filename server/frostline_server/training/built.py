@@ -1,0 +1,78 @@
+"""Networks that were built lately: the next job on one of them builds upon it, instead of making each layer again."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from typing import Any
+
+import keras
+import numpy as np
+
+from frostline_zoo.manifest import Manifest
+from frostline_zoo.networks.build import Network, build
+
+_KEPT = 4
+_KEPT_BYTES = 1 << 30
+
+
+class Built:
+    """The last few networks of this process, as their manifests say they are. One thread uses it."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, _Held] = OrderedDict()
+
+    def network_of(self, manifest: Manifest, read_blob: Callable[[str], bytes]) -> Network:
+        """Returns the network that a manifest describes. It is the caller's until the next call.
+
+        Whoever trains some of its layers calls `forget` before.
+
+        Raises:
+            InvalidError, CorruptError, ExhaustedError: as `build`.
+        """
+        held = self._kept.pop(manifest.digest, None)
+        if held is None:
+            held = _Held(build(manifest, read_blob))
+        else:
+            held.restore()
+        self._kept[manifest.digest] = held
+        while len(self._kept) > 1 and (len(self._kept) > _KEPT or self._size_bytes() > _KEPT_BYTES):
+            self._kept.popitem(last=False)
+        return Network(manifest, held.network.model, dict(held.network.layers), dict(held.network.tensors))
+
+    def forget(self, layers: Collection[keras.Layer]) -> None:
+        """Lets go of the networks that have one of the layers, since it is going to change."""
+        changing = {id(layer) for layer in layers}
+        for digest, held in list(self._kept.items()):
+            if any(id(layer) in changing for layer in held.network.layers.values()):
+                del self._kept[digest]
+
+    def _size_bytes(self) -> int:
+        return sum(held.size_bytes for held in self._kept.values())
+
+
+class _Held:
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.size_bytes = sum(
+            math.prod(parameter.shape) * np.dtype(parameter.dtype).itemsize
+            for layer in network.manifest.layers
+            for parameter in layer.parameters
+        )
+        inputs = [tensor._keras_history.operation for tensor in network.model.inputs]
+        self._own_nodes = [
+            (nodes, len(nodes)) for operation in [*inputs, *network.layers.values()] for nodes in _nodes_of(operation)
+        ]
+
+    def restore(self) -> None:
+        """Takes off what was built upon the network, which its layers would otherwise hold for as long as they live."""
+        for nodes, count in self._own_nodes:
+            del nodes[count:]
+        for layer in self.network.manifest.layers:
+            self.network.layers[layer.name].trainable = layer.trainable
+
+
+def _nodes_of(operation: Any) -> tuple[list[Any], list[Any]]:
+    """Returns a layer's calls and the calls of others on what it puts out, as Keras keeps them."""
+    return operation._inbound_nodes, operation._outbound_nodes

@@ -1,0 +1,96 @@
+"""Networks and programs that stay from job to job: a job comes to what it would in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from frostline_server.training.zoo import ZooAccess
+from frostline_zoo.graph import subgraph
+
+pytestmark = pytest.mark.keras
+Digits = Callable[..., tuple[np.ndarray, np.ndarray]]
+Runs = Callable[..., Any]
+Bits = Callable[[str], dict[str, bytes]]
+
+HEAD = [{"Dense": {"units": 5, "activation": "softmax", "name": "top"}}]
+DEEP = [{"Dense": {"units": 12, "activation": "elu", "name": f"h{number}"}} for number in (1, 2, 3)] + HEAD
+CHILD: dict[str, Any] = {"base": "base", "reuse": {"through": "h3"}, "head": HEAD, "stages": [{"epochs": 2}]}
+UNCACHED = {**CHILD, "cache": False}  # runs the base's layers, which stored features would stand in for
+
+
+def opened(zoo: ZooAccess) -> ZooAccess:
+    """Returns the zoo as another process would open it."""
+    return ZooAccess(zoo.engine, zoo.blobs, zoo.models, zoo.datasets, zoo.features)
+
+
+@pytest.fixture
+def base(digits: Digits, run: Runs) -> None:
+    digits("digits", count=60)
+    run("base", head=DEEP, stages=[{"epochs": 1}])
+
+
+THAWING = [{"epochs": 1}, {"freeze": {"through": "h1"}, "epochs": 2}]
+THEN_FREEZING = [{"freeze": "none", "epochs": 1}, {"epochs": 1}]
+
+
+@pytest.mark.parametrize("stages", [THAWING, THEN_FREEZING], ids=["thawing", "then freezing"])
+def test_a_job_that_trains_the_base_leaves_it_to_the_next_job_as_it_was(
+    base: None, zoo: ZooAccess, run: Runs, bits: Bits, stages: list[dict[str, Any]]
+) -> None:
+    from frostline_server.training.programs import Programs
+
+    run("before", **UNCACHED)
+    run("thawed", **{**CHILD, "stages": stages})
+    assert bits("thawed")["h3/kernel"] != bits("base")["h3/kernel"]
+    run("after", **UNCACHED)
+    run("elsewhere", within=opened(zoo), compiled=Programs(), **UNCACHED)
+    assert bits("after") == bits("elsewhere") == bits("before")
+
+
+def test_a_job_that_goes_on_after_it_trained_the_base_leaves_it_as_it_was(
+    base: None, zoo: ZooAccess, run: Runs, bits: Bits
+) -> None:
+    from frostline_server.training.events import EpochEnded
+    from frostline_server.training.filling import Cancelled
+    from frostline_server.training.programs import Programs
+
+    ended: list[Any] = []
+
+    def note(event: Any) -> None:
+        if isinstance(event, EpochEnded):
+            ended.append(event)
+
+    keys = {**CHILD, "stages": [{"freeze": "none", "epochs": 1}, {"epochs": 2}]}
+    with pytest.raises(Cancelled):
+        run("resumed", on=note, stop=lambda: len(ended) == 2, **keys)
+    another = opened(zoo)
+    run("resumed", within=another, **keys)
+    run("after", within=another, compiled=Programs(), **UNCACHED)
+    run("elsewhere", within=opened(zoo), compiled=Programs(), **UNCACHED)
+    assert bits("after") == bits("elsewhere")
+
+
+def test_what_jobs_build_upon_a_network_is_taken_off_again(base: None, zoo: ZooAccess, run: Runs) -> None:
+    within = opened(zoo)
+    for number in range(3):
+        run(f"child-{number}", within=within, **CHILD)
+    kept = subgraph(zoo.manifest_of("base"), "h3")
+    assert within.built.network_of(kept, zoo.blobs.get).layers["h3"]._outbound_nodes == []
+
+
+def test_another_learning_rate_runs_the_program_that_is_there_and_trains_as_it_says(
+    base: None, zoo: ZooAccess, run: Runs, bits: Bits
+) -> None:
+    from frostline_server.training.programs import Programs
+
+    def keys(rate: float) -> dict[str, Any]:
+        return {**CHILD, "stages": [{"epochs": 2, "optimizer": {"SGD": {"learning_rate": rate, "momentum": 0.5}}}]}
+
+    run("slow", **keys(0.01))
+    run("fast", **keys(0.1))
+    run("fresh", compiled=Programs(), **keys(0.1))
+    assert bits("fast") == bits("fresh") != bits("slow")
