@@ -8,21 +8,24 @@ from __future__ import annotations
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
+from frostline_server.features.features import Trunk
+from frostline_zoo.examples.spec import DIGEST_BYTES
 from frostline_zoo.graph import CallRef, calls_in_order
 from frostline_zoo.manifest import TensorRef
 from frostline_zoo.networks.build import Network, replay
 
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 
 _ROWS = 32
 _PROBE_BYTES = 16 << 20
@@ -45,7 +48,8 @@ class Costs:
     """Measurements of this process, each made once."""
 
     def __init__(self) -> None:
-        self._networks: OrderedDict[str, dict[CallRef, float]] = OrderedDict()
+        self._networks: OrderedDict[Hashable, dict[CallRef, float]] = OrderedDict()
+        self._trunks: OrderedDict[Hashable, float] = OrderedDict()
         self._disks: dict[Path, DiskSpeed] = {}
 
     def forward(self, network: Network) -> dict[CallRef, float]:
@@ -53,12 +57,11 @@ class Costs:
 
         Layers run one by one, so the sum lies above what the compiled network takes; it tells cheap from dear.
         """
-        digest = network.manifest.digest
-        measured = self._networks.pop(digest, None) or _measured_calls(network)
-        self._networks[digest] = measured
-        while len(self._networks) > _KEPT:
-            self._networks.popitem(last=False)
-        return measured
+        return _once(self._networks, network.manifest.digest, lambda: _measured_calls(network))
+
+    def trunk(self, key: Hashable, trunk: Trunk, network: Network) -> float:
+        """Returns the seconds that a compiled trunk of a network takes a row; `key` names the trunk."""
+        return _once(self._trunks, key, lambda: _measured_trunk(trunk, network))
 
     def disk(self, folder: Path) -> DiskSpeed:
         """Returns how fast the disk under `folder` is."""
@@ -74,24 +77,48 @@ class Costs:
         return (time.perf_counter() - started) / len(places)
 
 
+def _once(kept: OrderedDict[Hashable, T], key: Hashable, measure: Callable[[], T]) -> T:
+    measured = kept.pop(key) if key in kept else measure()
+    kept[key] = measured
+    while len(kept) > _KEPT:
+        kept.popitem(last=False)
+    return measured
+
+
+def _measured_trunk(trunk: Trunk, network: Network) -> float:
+    rows = [np.zeros((trunk.batch_size, *shape), dtype) for shape, dtype in _input_shapes(network)]
+    digests = np.zeros((trunk.batch_size, DIGEST_BYTES), np.uint8)
+    seconds = []
+    for _ in range(2):  # the first one compiles it, which the job's own rows need not wait for then
+        started = time.perf_counter()
+        trunk.forward(rows, digests, 0)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds) / trunk.batch_size
+
+
+def _input_shapes(network: Network) -> list[tuple[tuple[int, ...], str]]:
+    return [(tuple(side or 32 for side in entry.shape), entry.dtype) for entry in network.manifest.inputs]
+
+
 def _measured_calls(network: Network) -> dict[CallRef, float]:
     """One row shows what calling a layer costs, many rows what the layer costs; the difference is the rows' own."""
-    few, many = _timed_calls(network, 1), _timed_calls(network, _ROWS)
-    return {call: max(many[call] - few[call], 1e-9) / (_ROWS - 1) for call in many}
+    many = _timed_calls(network, _ROWS)  # which also compiles kernels, so it is done once more
+    few = _timed_calls(network, 1)
+    again = _timed_calls(network, _ROWS)
+    return {call: max(min(many[call], again[call]) - few[call], 1e-9) / (_ROWS - 1) for call in many}
 
 
 def _timed_calls(network: Network, count: int) -> dict[CallRef, float]:
-    best: dict[CallRef, float] = {}
-    for _ in range(3):  # the first one compiles kernels
-        tensors: dict[TensorRef, Any] = {
-            TensorRef(entry.name): keras.ops.zeros((count, *(side or 32 for side in entry.shape)), entry.dtype)
-            for entry in network.manifest.inputs
-        }
-        for call in calls_in_order(network.manifest):
-            started = time.perf_counter()
-            replay(network.manifest, [call], network.layers, tensors)
-            best[call] = min(best.get(call, np.inf), time.perf_counter() - started)
-    return best
+    taken: dict[CallRef, float] = {}
+    tensors: dict[TensorRef, Any] = {
+        TensorRef(entry.name): keras.ops.zeros((count, *shape), dtype)
+        for entry, (shape, dtype) in zip(network.manifest.inputs, _input_shapes(network), strict=True)
+    }
+    for call in calls_in_order(network.manifest):
+        started = time.perf_counter()
+        replay(network.manifest, [call], network.layers, tensors)
+        taken[call] = time.perf_counter() - started
+    return taken
 
 
 def _measured_disk(folder: Path) -> DiskSpeed:

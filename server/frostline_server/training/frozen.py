@@ -93,6 +93,11 @@ class Frozen:
         assert below is not None
         return below
 
+    def trunk(self, targets: Frontier) -> CompiledTrunk:
+        """Returns the compiled trunk from the network's inputs to some tensors."""
+        trunk: CompiledTrunk = self._maker(None, targets, False)()
+        return trunk
+
     def is_input(self, ref: TensorRef) -> bool:
         """Whether a tensor is an input of the network."""
         return ref.layer in {entry.name for entry in self.manifest.inputs}

@@ -194,7 +194,7 @@ class _StagePlanner:
 
     def _options(self) -> list[_Option]:
         options = []
-        for cut in [self._cut, *self._lower_cuts()]:
+        for cut in [self._cut, *self._lower_cuts]:
             dtype = self._recipe.dtype if cut == self._cut else "float32"
             total = self._total_rows()
             size = total * self._row_bytes(cut)
@@ -225,6 +225,7 @@ class _StagePlanner:
         seconds = rows * (self._prepare_seconds + self._seconds_between(None, self._cut.frontier))
         return _Option(None, "nowhere", seconds, 0, 0, self._rows_per_epoch())
 
+    @cached_property
     def _lower_cuts(self) -> list[Cut]:
         """Returns cuts below the stage's own whose rows are smaller, the smallest first, at most four."""
         own = self._row_bytes(self._cut)
@@ -336,6 +337,9 @@ class _StagePlanner:
 
     def _seconds_between(self, sources: Frontier | None, targets: Frontier) -> float:
         wanted = tuple(ref for ref in targets if not self._frozen.is_input(ref))
+        if not (self._lower_cuts or self._source or self._views.count != 0):  # one trunk is all there is to weigh
+            key = tuple(self._frozen.digests[ref] for ref in wanted)
+            return self._costs.trunk(key, self._frozen.trunk(targets), self._frozen.network)
         forward = self._costs.forward(self._frozen.network)
         calls = calls_in_order(replace(self._frozen.manifest, outputs=wanted), sources or ())
         return sum(forward.get(call, 0.0) for call in calls)
