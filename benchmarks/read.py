@@ -1,7 +1,7 @@
 """How fast stored rows are read in shuffled batches, from memory that the system keeps of the disk.
 
 An epoch's batches of 32 rows: ours as a stage streams them, found by their keys, checksums verified, in slices that are
-read ahead, each batch then taken from its slice; against NumPy taking the same rows from a memory-mapped .npy file.
+read ahead, in the order in which the epoch takes them; against NumPy taking the same rows from a mapped .npy file.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def ours(features: Features, targets: Any, order: Any) -> Iterator[Any]:
     """Yields an epoch's batches as a stage has them."""
     for part in read_ahead(features, targets, order, 0, BATCH_SIZE):
         for start in range(0, len(part.order), BATCH_SIZE):
-            yield part.features[0][part.order[start : start + BATCH_SIZE]]
+            yield part.features[0][start : start + BATCH_SIZE]
 
 
 def gathered(mapped: Any, order: Any) -> Iterator[Any]:

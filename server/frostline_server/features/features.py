@@ -182,26 +182,33 @@ class Features:
         cost = seconds / computed if computed and computed >= self.chunk_rows // 4 else None
         self._note_use(len(self) * len(views) - computed, cost)
 
-    def read(self, places: Array, view: int = 0, *, exact: bool = False) -> list[Array]:
+    def read(
+        self, places: Array, view: int = 0, *, exact: bool = False, into: list[Array] | None = None
+    ) -> list[Array]:
         """Returns the rows of the examples at `places`, one array a tensor: (k,) -> (k, *shape) each.
 
         Args:
             places: among the examples.
             view: which augmentation; 0 is the example itself.
             exact: in the trunk's own dtype, unrounded, which rounded rows in memory or in the store cannot give.
+            into: arrays that stored rows are read into, as they are returned; memory that is new costs a pass over it.
         """
         if exact and self.is_rounded:
             return self._compute(places, view, keep=self._is_missing(places, view))[1]
         view = view if self.varies else 0
         if view in self._memory:
             return [array[places] for array in self._memory[view]]
-        out = [np.empty((len(places), *tensor.shape), tensor.kept_dtype) for tensor in self.tensors]
+        out = into or self.room_for(len(places))
         there = self._read_stored(places, view, out)
         lost = np.flatnonzero(~there)
         if len(lost):
             for array, computed in zip(out, self._compute(places[lost], view)[0], strict=True):
                 array[lost] = computed
         return out
+
+    def room_for(self, count: int) -> list[Array]:
+        """Returns arrays for so many rows."""
+        return [np.empty((count, *tensor.shape), tensor.kept_dtype) for tensor in self.tensors]
 
     def look_up(self, view: int = 0) -> None:
         """Finds all rows of a view in the store at once, for many reads of some of them."""
@@ -311,7 +318,7 @@ class Features:
             self._listener.filled(len(chunk), len(chunk))
 
     def _hold(self, view: int, there: Array, missing: Array) -> None:
-        held = [np.empty((len(self), *tensor.shape), tensor.kept_dtype) for tensor in self.tensors]
+        held = self.room_for(len(self))
         before = self.computed
         if len(there):
             whole = self._read_stored(there, view, held) if not len(missing) else np.zeros(len(there), bool)

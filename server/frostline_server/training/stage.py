@@ -101,31 +101,36 @@ def _cut_up(whole: Slice, size: int) -> Iterator[Slice]:
 def read_ahead(features: Features, targets: Array, order: Array, view: int, batch_size: int) -> Iterator[Slice]:
     """Yields an epoch's slices, each read while the ones before are trained on.
 
-    Within a slice rows lie in the order in which they are stored, and are taken in the epoch's order.
+    A slice's examples stand in it as the epoch takes them. Its arrays are the caller's until it asks for the next one.
     """
     # Stored rows are copied out of slices that stay in the processor's cache; rows that are computed take whole batches
     # of the trunk, which a smaller slice would fill up.
     rows = _SLICE_BYTES // max(1, features.row_bytes) if features.is_stored else features.chunk_rows
     steps = -(-rows // batch_size)
     size = batch_size * min(max(1, steps), -(-len(order) // batch_size))
+    room = [(features.room_for(size), features.room_for(size)) for _ in range(_AHEAD + 1)]
 
-    def read(start: int) -> Slice:
-        places = order[start : start + size]
+    def read(number: int) -> Slice:
+        places = order[number * size : (number + 1) * size]
+        found, taken = ([array[: len(places)] for array in arrays] for arrays in room[number % len(room)])
         stored = features.storage_order(places, view)
-        taken = np.empty(len(places), np.int64)
-        taken[stored] = np.arange(len(places))
-        rows = features.read(places[stored], view)
-        return Slice([_filled_up(array, size) for array in rows], _filled_up(targets[places[stored]], size), taken)
+        back = np.empty(len(places), np.int64)
+        back[stored] = np.arange(len(places))
+        for rows, array in zip(features.read(places[stored], view, into=found), taken, strict=True):
+            np.take(rows, back, axis=0, out=array, mode="clip")
+        return Slice(
+            [_filled_up(array, size) for array in taken], _filled_up(targets[places], size), np.arange(len(back))
+        )
 
     features.look_up(view)
-    starts = range(0, len(order), size)
+    count = -(-len(order) // size)
     with ThreadPoolExecutor(_AHEAD, thread_name_prefix="read-ahead") as threads:
-        ahead = [threads.submit(read, start) for start in starts[:_AHEAD]]
+        ahead = [threads.submit(read, number) for number in range(min(_AHEAD, count))]
         try:
-            for number in range(len(starts)):
+            for number in range(count):
                 part = ahead.pop(0).result()
-                if number + _AHEAD < len(starts):
-                    ahead.append(threads.submit(read, starts[number + _AHEAD]))
+                if number + _AHEAD < count:
+                    ahead.append(threads.submit(read, number + _AHEAD))
                 yield part
         finally:
             for future in ahead:
