@@ -25,6 +25,7 @@ class Layer:
         blob: the digest of its weights; None without weights.
         parameter_count: how many numbers its weights have.
         trainable: whether it trained last.
+        origin: the digest of the version that it was taken from, where that is not the version's parent; else None.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Layer:
     blob: str | None
     parameter_count: int
     trainable: bool
+    origin: str | None
 
 
 def layers_of(manifest: bytes) -> tuple[Layer, ...]:
@@ -46,10 +48,11 @@ def layers_of(manifest: bytes) -> tuple[Layer, ...]:
     value = json.loads(manifest)
     if value.get("format") != FORMAT:
         raise UnsupportedError(f"the manifest's format {value.get('format')!r} is not known here: update the client")
-    return tuple(_layer(layer) for layer in value["layers"])
+    origins = value.get("origins", {})
+    return tuple(_layer(layer, origins.get(layer["name"])) for layer in value["layers"])
 
 
-def _layer(value: dict[str, Any]) -> Layer:
+def _layer(value: dict[str, Any], origin: str | None) -> Layer:
     blob = value["blob"]
     if blob is not None and not re.fullmatch("sha256:[0-9a-f]{64}", blob):  # it becomes the name of a file
         raise CorruptError(f"the manifest's layer {value['name']!r} names no blob")
@@ -61,4 +64,5 @@ def _layer(value: dict[str, Any]) -> Layer:
         blob=blob,
         parameter_count=sum(math.prod(parameter["shape"]) for parameter in value["parameters"]),
         trainable=value["trainable"],
+        origin=origin,
     )

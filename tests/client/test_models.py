@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from frostline_client import Client
+from frostline_client import Client, layers
 from frostline_client.errors import AbortedError, InvalidError, NotFoundError
 
 
@@ -30,6 +30,20 @@ def test_layers_are_listed_from_the_input_up(zoo: Client, trained: Any) -> None:
         ("h2", "Dense", 54),
         ("dense", "Dense", 14),
     ]
+
+
+def test_a_layer_taken_from_another_model_says_from_which_version(
+    zoo: Client, trained: Any, frostline: Callable[..., Any]
+) -> None:
+    head = [layers.Dense(8, "relu", name="h1"), layers.Dense(2, "softmax")]
+    donor = zoo.train(name="donor", data="signs", head=head, epochs=1, seed=9).result()
+    reuse = {"through": "h2", "replace": {"h1": {"from": "donor", "layer": "h1"}}}
+    top = [layers.Dense(2, activation="softmax")]
+    zoo.train(name="mixed", base="signs", reuse=reuse, head=top, data="signs", epochs=1).result()
+    found = {layer.name: layer.origin for layer in zoo.models.layers("mixed")}
+    assert found == {"h1": donor.digest, "h2": None, "dense": None}
+    shown = frostline("--server", zoo.address, "models", "layers", "mixed").output
+    assert donor.digest[7:19] in shown
 
 
 def test_a_child_shares_what_was_frozen(zoo: Client, trained: Any) -> None:

@@ -150,9 +150,17 @@ def layers(session: Session, model: str) -> None:
     session.show(
         found,
         lambda: print_table(
-            ["", "LAYER", "CLASS", "PARAMETERS", "TRAINED", "DIGEST"],
+            ["", "LAYER", "CLASS", "PARAMETERS", "TRAINED", "DIGEST", "TAKEN FROM"],
             [
-                (at, x.name, x.class_name, x.parameter_count, "yes" if x.trainable else "", x.digest[7:19])
+                (
+                    at,
+                    x.name,
+                    x.class_name,
+                    x.parameter_count,
+                    "yes" if x.trainable else "",
+                    x.digest[7:19],
+                    (x.origin or "")[7:19],
+                )
                 for at, x in enumerate(found)
             ],
             empty="it has no layers",

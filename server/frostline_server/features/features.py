@@ -32,6 +32,7 @@ _FLUSH_BYTES = 64 << 20
 _FLUSH_SECONDS = 5.0
 _CHUNK_BYTES = 32 << 20
 _CHUNK_BATCHES = 4
+_CHUNKS = 8
 _IN_FLIGHT = 2
 _UNWRITABLE = "the disk does not take them; the job goes on"
 
@@ -147,10 +148,19 @@ class Features:
 
     @property
     def chunk_rows(self) -> int:
-        """How many rows are computed at once: whole batches of the trunk, within a bound of bytes."""
-        batch = self._trunk.batch_size if self._trunk is not None else 256
+        """How many rows are computed at once: whole batches of the trunk, within a bound of bytes.
+
+        No more than the cut below computes at once, whose batches are the smaller ones: they have to be shared evenly.
+        """
         widest = max(self.row_bytes, self.below.row_bytes if self.below else 0, 1)
-        return batch * max(1, min(_CHUNK_BATCHES, _CHUNK_BYTES // widest // batch))
+        rows = min(_CHUNK_BATCHES * self._batch_size, _CHUNK_BYTES // widest)
+        if self.below is not None:
+            rows = min(rows, self.below.chunk_rows)
+        return self._batch_size * max(1, rows // self._batch_size)
+
+    @property
+    def _batch_size(self) -> int:
+        return self._trunk.batch_size if self._trunk is not None else 256
 
     def missing(self, view: int = 0) -> npt.NDArray[np.int64]:
         """Returns the places of the examples whose rows of a view are not in the store, ascending."""
@@ -336,9 +346,11 @@ class Features:
     def _in_flight(self, places: Array, work: Callable[[Array], list[Array]]) -> Iterator[tuple[Array, list[Array]]]:
         """Yields chunks of places and what `work` makes of them, two at a time.
 
-        While the trunk computes one chunk, the other's examples are read and decoded, or its rows written.
+        While the trunk computes one chunk, the other's examples are read and decoded, or its rows written. Few rows are
+        cut up too, so that there is another one.
         """
-        chunks = list(_chunks(places, self.chunk_rows)) if len(places) else []
+        batches = max(1, round(len(places) / _CHUNKS / self._batch_size))
+        chunks = list(_chunks(places, min(self.chunk_rows, batches * self._batch_size)))
         with ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="fill") as threads:
             running: list[Future[list[Array]]] = []
             try:
