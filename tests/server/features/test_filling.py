@@ -141,4 +141,4 @@ def test_an_overflow_beside_rows_that_are_no_numbers_is_refused_and_not_stored(
     examples.rows[3], examples.rows[40] = np.nan, 1e5
     with pytest.raises(InvalidError, match=r"layer 'h2' puts out .*e\+04, and float16 ends at 6.55e\+04: write cache"):
         fill(tower(FeatureStore(tmp_path), examples, dtype="float16"))
-    assert FeatureStore(tmp_path).size_bytes() == 0
+    assert 40 in tower(FeatureStore(tmp_path), examples, dtype="float16").top.missing()
