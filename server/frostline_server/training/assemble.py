@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from frostline_server.training.keras_names import make, seed_layers, snake_case
+from frostline_server.training.keras_names import make, reseed_layers, seed_layers, snake_case
 from frostline_server.training.named import Named
 from frostline_server.training.recipe import Recipe
 from frostline_server.training.surgery import operate
@@ -65,6 +65,7 @@ def assemble(recipe: Recipe, base: Manifest | None, spec: ExampleSpec, zoo: ZooA
             raise InvalidError("the base has several outputs: name the layer that the head goes on in reuse.through")
         if len(kept.inputs) != 1:
             raise InvalidError("the base has several inputs: datasets hold examples of one")
+        reseed_layers(below.layers.values(), recipe.seed)
         start, tensors, layers = below.model.inputs[0], below.tensors, below.layers
         top, preprocessing = below.model.outputs, kept.preprocessing
     if recipe.augment:

@@ -13,10 +13,12 @@ import functools
 import inspect
 import random
 import re
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
 import keras
+import numpy as np
 
 from frostline_server.training.arguments import check_arguments, parameters_of, refusal
 from frostline_server.training.named import Named
@@ -46,6 +48,14 @@ def seed_layers(seed: int) -> None:
     let go of every kernel that it has prepared, which later programs would wait for.
     """
     random.seed(seed)
+
+
+def reseed_layers(layers: Iterable[keras.Layer], seed: int) -> None:
+    """Gives layers that exist the chance that follows from the seed, whatever they drew it from when they were made."""
+    for place, layer in enumerate(layers):
+        states = [variable for variable in layer.variables if variable.name == "seed_generator_state"]
+        for number, state in enumerate(states):
+            state.assign(np.random.SeedSequence([seed, 2, place, number]).generate_state(2))
 
 
 @functools.cache

@@ -94,3 +94,19 @@ def test_another_learning_rate_runs_the_program_that_is_there_and_trains_as_it_s
     run("fast", **keys(0.1))
     run("fresh", compiled=Programs(), **keys(0.1))
     assert bits("fast") == bits("fresh") != bits("slow")
+
+
+def test_the_chance_of_a_bases_own_layers_follows_from_the_recipes_seed(
+    digits: Digits, add_network: Callable[[str, Any], None], zoo: ZooAccess, run: Runs, bits: Bits
+) -> None:
+    import keras
+
+    from frostline_server.training.programs import Programs
+
+    digits("digits", count=60)
+    below, drop, above = keras.layers.Dense(12, name="h1"), keras.layers.Dropout(0.5), keras.layers.Dense(8, name="h3")
+    add_network("base", keras.Sequential([keras.Input((16,)), below, drop, above]))
+    keys = {**CHILD, "stages": [{"freeze": {"through": "h1"}, "epochs": 2}]}
+    for name in ("once", "twice"):
+        run(name, within=opened(zoo), compiled=Programs(), **keys)
+    assert bits("once") == bits("twice")
