@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, func, insert, select, text
 
 from frostline_zoo.catalogue.database import migrate, now, reading
 from frostline_zoo.catalogue.tables import metadata, models
+from frostline_zoo.errors import ExhaustedError
 
 
 def test_the_migrations_lead_to_the_tables_that_the_code_declares(engine: Engine) -> None:
@@ -62,3 +64,11 @@ def test_writers_that_read_first_never_lose_an_update(engine: Engine) -> None:
         thread.join()
     with reading(engine) as connection:
         assert connection.scalar(select(func.count()).select_from(models)) == 40
+
+
+def test_a_full_disk_is_an_exhausted_resource(engine: Engine) -> None:
+    rows = [{"name": f"model-{number}", "created": now()} for number in range(10_000)]
+    with engine.begin() as connection:
+        connection.execute(text(f"PRAGMA max_page_count = {connection.scalar(text('PRAGMA page_count'))}"))
+        with pytest.raises(ExhaustedError, match="the server's disk is full"):
+            connection.execute(insert(models), rows)

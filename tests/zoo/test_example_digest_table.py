@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -39,3 +42,22 @@ def test_digests_that_begin_alike_are_told_apart() -> None:
     groups, rows = table.find(alike)
     assert groups.tolist() == [0] * 100 + [1] * 100 + [-1] * 100
     assert rows[:200].tolist() == [*range(100)] * 2
+
+
+def test_what_is_there_is_found_while_others_come_and_the_table_grows() -> None:
+    table, first, stopped = DigestTable(), digests(2000), threading.Event()
+    table.add(first)
+
+    def look() -> list[bool]:
+        found = []
+        while not stopped.is_set() or not found:
+            groups, rows = table.find(first)
+            found.append(not groups.any() and (rows == np.arange(2000)).all() and not len(table.missing(first)))
+        return found
+
+    with ThreadPoolExecutor() as threads:
+        looking = threads.submit(look)
+        for seed in range(2, 60):
+            table.add(digests(1500, seed))
+        stopped.set()
+    assert all(looking.result())

@@ -82,3 +82,9 @@ class CorruptError(ZooError):
     """Stored bytes are not those that were stored."""
 
     default_reason = "CORRUPT"
+
+
+def full_disk() -> ExhaustedError:
+    """Returns the error for a disk that takes no more."""
+    message = "the server's disk is full, or its limit reached: free space there, then try again"
+    return ExhaustedError(message, reason="STORAGE_FULL")

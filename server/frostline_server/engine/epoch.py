@@ -11,12 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from frostline_server.engine.forward import one_or_all
+from frostline_server.engine.forward import forward_batch_size, one_or_all
 
 Array = npt.NDArray[Any]
-
-# Of validation examples, at once.
-_SMALLEST_TEST, _TEST_BYTES = 256, 16 << 20
 
 
 @dataclass(frozen=True)
@@ -75,9 +72,7 @@ class CompiledEpoch:
         """
         figures = self._training.whole(self._on_device(train), train.order, self.batch_size)
         if held_out is not None:
-            row_bytes = sum(array[:1].nbytes for array in held_out.features)
-            size = max(self.batch_size, _SMALLEST_TEST, _TEST_BYTES // max(1, row_bytes))
-            order = held_out.order
+            size, order = max(self.batch_size, forward_batch_size(self.head)), held_out.order
             figures += self._testing.whole(self._on_device(held_out), order, min(size, len(order)))
         return self._named(figures, held_out is not None)
 

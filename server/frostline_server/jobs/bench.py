@@ -14,8 +14,8 @@ import structlog
 from frostline_server.jobs.channel import ChildChannel, Frame
 from frostline_server.jobs.predictor import Predictor
 from frostline_server.jobs.warming import warm_up
-from frostline_server.training.check import check_recipe
 from frostline_server.training.planner import plan_recipe
+from frostline_server.training.prepare import prepare
 from frostline_server.training.recipe import Recipe
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.errors import ZooError
@@ -90,7 +90,7 @@ class Bench:
         return Frame({})
 
     def _check(self, _: bytes, recipe: str) -> Frame:
-        check_recipe(Recipe.parse(recipe), self._zoo)
+        prepare(Recipe.parse(recipe), self._zoo)
         return Frame({})
 
     def _plan(self, _: bytes, recipe: str) -> Frame:

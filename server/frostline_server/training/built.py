@@ -35,6 +35,8 @@ class Built:
         if held is None:
             held = _Held(build(manifest, read_blob))
         else:
+            for blob in manifest.blobs():  # one that has changed on disk is found now, not by whoever pulls the result
+                read_blob(blob)
             held.restore()
         self._kept[manifest.digest] = held
         while len(self._kept) > 1 and (len(self._kept) > _KEPT or self._size_bytes() > _KEPT_BYTES):

@@ -59,9 +59,9 @@ class Costs:
         """
         return _once(self._networks, network.manifest.digest, lambda: _measured_calls(network))
 
-    def trunk(self, key: Hashable, trunk: Trunk, network: Network) -> float:
+    def trunk(self, key: Hashable, make: Callable[[], Trunk], network: Network) -> float:
         """Returns the seconds that a compiled trunk of a network takes a row; `key` names the trunk."""
-        return _once(self._trunks, key, lambda: _measured_trunk(trunk, network))
+        return _once(self._trunks, key, lambda: _measured_trunk(make(), network))
 
     def disk(self, folder: Path) -> DiskSpeed:
         """Returns how fast the disk under `folder` is."""

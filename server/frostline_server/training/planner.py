@@ -339,7 +339,7 @@ class _StagePlanner:
         wanted = tuple(ref for ref in targets if not self._frozen.is_input(ref))
         if not (self._lower_cuts or self._source or self._views.count != 0):  # one trunk is all there is to weigh
             key = tuple(self._frozen.digests[ref] for ref in wanted)
-            return self._costs.trunk(key, self._frozen.trunk(targets), self._frozen.network)
+            return self._costs.trunk(key, lambda: self._frozen.trunk(targets), self._frozen.network)
         forward = self._costs.forward(self._frozen.network)
         calls = calls_in_order(replace(self._frozen.manifest, outputs=wanted), sources or ())
         return sum(forward.get(call, 0.0) for call in calls)

@@ -79,7 +79,9 @@ class Programs:
         if program is None:
             program = CompiledEpoch(head, optimizer, objective.make_loss(), objective.make_metrics(), stage.batch_size)
         else:
-            # A kept head is made of an earlier job's layers, and a later stage of that job may have frozen some.
+            # A kept head is made of an earlier job's layers, and a later stage of that job may have frozen some: then
+            # trunks run them too, under digests that are about to be wrong.
+            self.forget_trunks_of(program.head.layers)
             for kept, wanted in zip(program.head.layers, head.layers, strict=True):
                 kept.trainable = wanted.trainable
             set_values(program.head.variables, values_of(head.variables))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
+import keras
 import numpy as np
 
 from frostline_server.engine.epoch import CompiledEpoch
@@ -62,6 +63,11 @@ class Surroundings:
     is_cancelled: Callable[[], bool]
     waiting: Callable[[], list[str]]
 
+    def forget(self, layers: Collection[keras.Layer]) -> None:
+        """Lets go of everything kept that runs one of the layers as it is now, since it is going to change."""
+        self.programs.forget_trunks_of(layers)
+        self.zoo.built.forget(layers)
+
 
 def run_recipe(recipe: Recipe, around: Surroundings, job: str) -> Outcome:
     """Runs a recipe from where its checkpoint stands, and stores the layers that it changed.
@@ -101,7 +107,7 @@ class _Run:
     def all_stages(self) -> list[StageResult]:
         """Runs the stages that the checkpoint has not seen end."""
         state = self._state
-        self._around.zoo.built.forget([self._network.layers[name] for name in state.layers])
+        self._around.forget([self._network.layers[name] for name in state.layers])
         for name, values in state.layers.items():
             set_values(self._network.layers[name].variables, values)
         if state.stage or state.history:
@@ -160,9 +166,7 @@ class _Run:
             manifest = describe(self._network.model, manifest.preprocessing, known=known).manifest
         for name, layer in self._network.layers.items():
             layer.trainable = name not in cut.frozen
-        training = [layer for name, layer in self._network.layers.items() if name not in cut.frozen]
-        self._around.programs.forget_trunks_of(training)
-        self._around.zoo.built.forget(training)
+        self._around.forget([layer for name, layer in self._network.layers.items() if name not in cut.frozen])
         return Frozen(replace(self._network, manifest=manifest), self._around.programs)
 
     def _waiting_cuts(self, cut: Cut, frozen: Frozen, planned: Planned) -> list[Cut]:

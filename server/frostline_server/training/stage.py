@@ -76,7 +76,7 @@ class StageExamples:
         train, held_out = slices[0], slices[1] if len(slices) > 1 else None
         try:
             size = program.batch_size * _SLICE_STEPS
-            if program.is_quick or len(train.order) <= size:
+            if program.is_quick or max(len(part.order) for part in slices) <= size:
                 return program.at_once(train, held_out)
             return program.in_slices(
                 _cut_up(train, size), _cut_up(held_out, size) if held_out else None, between, stays=True
@@ -108,6 +108,7 @@ def read_ahead(features: Features, targets: Array, order: Array, view: int, batc
     rows = _SLICE_BYTES // max(1, features.row_bytes) if features.is_stored else features.chunk_rows
     steps = -(-rows // batch_size)
     size = batch_size * min(max(1, steps), -(-len(order) // batch_size))
+    # The training copies a slice to its device before it asks for the next one, so arrays are free again by then.
     room = [(features.room_for(size), features.room_for(size)) for _ in range(_AHEAD + 1)]
 
     def read(number: int) -> Slice:
@@ -117,7 +118,7 @@ def read_ahead(features: Features, targets: Array, order: Array, view: int, batc
         back = np.empty(len(places), np.int64)
         back[stored] = np.arange(len(places))
         for rows, array in zip(features.read(places[stored], view, into=found), taken, strict=True):
-            np.take(rows, back, axis=0, out=array, mode="clip")
+            np.take(rows, back, axis=0, out=array, mode="clip")  # another mode takes through a copy
         return Slice(
             [_filled_up(array, size) for array in taken], _filled_up(targets[places], size), np.arange(len(back))
         )

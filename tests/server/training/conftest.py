@@ -136,7 +136,7 @@ def recorded() -> Callable[..., Any]:
             calls = {(layer.name, 0) for layer in network.manifest.layers}
             return {call: self._layers.get(call[0], 0.0) for call in calls}
 
-        def trunk(self, key: Any, trunk: Any, network: Any) -> float:
+        def trunk(self, key: Any, make: Any, network: Any) -> float:
             self.asked.append("trunk")
             return sum(self._layers.values())
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from frostline_server.training.zoo import ZooAccess
+from frostline_zoo.errors import CorruptError
 from frostline_zoo.graph import subgraph
 
 pytestmark = pytest.mark.keras
@@ -72,6 +73,53 @@ def test_a_job_that_goes_on_after_it_trained_the_base_leaves_it_as_it_was(
     run("after", within=another, compiled=Programs(), **UNCACHED)
     run("elsewhere", within=opened(zoo), compiled=Programs(), **UNCACHED)
     assert bits("after") == bits("elsewhere")
+
+
+def test_a_job_that_goes_on_leaves_no_program_over_the_layers_that_it_had_trained(
+    base: None, zoo: ZooAccess, run: Runs, bits: Bits
+) -> None:
+    from frostline_server.training.events import EpochEnded
+    from frostline_server.training.filling import Cancelled
+    from frostline_server.training.programs import Programs
+
+    ended: list[Any] = []
+
+    def note(event: Any) -> None:
+        if isinstance(event, EpochEnded):
+            ended.append(event)
+
+    keys = {**CHILD, "stages": THEN_FREEZING}
+    with pytest.raises(Cancelled):
+        run("resumed", on=note, stop=lambda: len(ended) == 1, **keys)
+    here, compiled = opened(zoo), Programs()  # the process after a restart
+    run("before", within=here, compiled=compiled, **UNCACHED)
+    run("resumed", within=here, compiled=compiled, **keys)
+    run("after", within=here, compiled=compiled, **UNCACHED)
+    assert bits("after") == bits("before")
+
+
+def test_a_program_that_trains_again_leaves_no_trunk_over_the_layers_of_the_job_before(
+    base: None, zoo: ZooAccess, run: Runs, bits: Bits
+) -> None:
+    from frostline_server.training.programs import Programs
+
+    compiled = Programs()
+    run("first", compiled=compiled, **{**UNCACHED, "stages": THEN_FREEZING})
+    faster = [{**THEN_FREEZING[0], "optimizer": {"Adam": {"learning_rate": 0.05}}}, THEN_FREEZING[1]]
+    run("second", compiled=compiled, **{**UNCACHED, "stages": faster})
+    run("child", compiled=compiled, **{**UNCACHED, "base": "first"})
+    run("elsewhere", within=opened(zoo), compiled=Programs(), **{**UNCACHED, "base": "first"})
+    assert bits("child") == bits("elsewhere")
+
+
+def test_a_base_that_has_changed_on_disk_is_refused_although_it_is_built(base: None, zoo: ZooAccess, run: Runs) -> None:
+    run("first", **CHILD)
+    path = zoo.blobs.local_path(zoo.manifest_of("base").layer("h1").blob)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CorruptError, match="has changed on the server's disk"):
+        run("second", **CHILD)
 
 
 def test_what_jobs_build_upon_a_network_is_taken_off_again(base: None, zoo: ZooAccess, run: Runs) -> None:

@@ -188,7 +188,7 @@ REFUSED = [
 
 
 def test_what_does_not_fit_is_refused_before_anything_runs(zoo: ZooAccess, digits: Digits, run: Runs) -> None:
-    from frostline_server.training.check import check_recipe
+    from frostline_server.training.prepare import prepare
 
     digits("digits")
     digits("wide", size=20)
@@ -197,7 +197,7 @@ def test_what_does_not_fit_is_refused_before_anything_runs(zoo: ZooAccess, digit
         recipe = {"name": "child", "base": "base", "head": HEAD, "data": {"train": "digits"}, **changes}
         text = json.dumps({key: value for key, value in recipe.items() if value is not None})
         with pytest.raises(InvalidError, match=message):
-            check_recipe(Recipe.parse(text), zoo)
+            prepare(Recipe.parse(text), zoo)
 
 
 def test_a_checkpoint_of_another_start_is_not_gone_on_from(digits: Digits, run: Runs, bits: Bits) -> None:

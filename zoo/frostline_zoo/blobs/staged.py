@@ -12,7 +12,7 @@ from typing import Self
 
 from typing_extensions import Buffer
 
-from frostline_zoo.errors import ExhaustedError
+from frostline_zoo.errors import full_disk
 from frostline_zoo.files import sync
 
 PIECE_BYTES = 1 << 20
@@ -110,6 +110,5 @@ def refusing_when_full() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            message = "the server's disk is full, or its limit reached: free space there, then try again"
-            raise ExhaustedError(message, reason="STORAGE_FULL") from error
+            raise full_disk() from error
         raise

@@ -6,6 +6,7 @@ with reading(engine) as connection:     reads: one consistent snapshot, beside a
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,7 +15,9 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
+
+from frostline_zoo.errors import full_disk
 
 BUSY_TIMEOUT_SECONDS = 30
 _READING = "frostline_reading"
@@ -25,6 +28,7 @@ def connect(path: Path) -> Engine:
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
+    event.listen(engine, "handle_error", _refuse_when_full)
     return engine
 
 
@@ -56,6 +60,12 @@ def _set_up(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA synchronous=FULL")  # NORMAL loses acknowledged commits in a power cut
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _refuse_when_full(context: ExceptionContext) -> None:
+    """Turns the database's word for a full disk into ours."""
+    if getattr(context.original_exception, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        raise full_disk() from context.original_exception
 
 
 def _begin(connection: Connection) -> None:
