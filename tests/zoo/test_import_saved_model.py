@@ -125,6 +125,49 @@ def test_a_network_computes_what_tensorflow_computed(name: str) -> None:
         np.testing.assert_allclose(made, expected, atol=1e-6)
 
 
+@pytest.mark.keras
+def test_what_is_exported_comes_in_again_although_layers_look_alike(tmp_path: Path) -> None:
+    import keras
+
+    from frostline_zoo.networks.build import build
+    from frostline_zoo.networks.describe import describe
+    from frostline_zoo.networks.export import export_network
+
+    def twice(kind: str, *arguments: Any) -> list[Any]:
+        named = (f"{kind}-{number}" for number in "ab")
+        return [getattr(keras.layers, kind)(*arguments, activation="tanh", name=name) for name in named]
+
+    alike = [*twice("Conv2D", 4, 3), keras.layers.Flatten(name="flat"), keras.layers.Dropout(0.5), *twice("Dense", 36)]
+    described = describe(keras.Sequential([keras.Input((7, 7, 4)), *alike]))
+    network = build(described.manifest, described.blobs.__getitem__)
+    export_network(network, "saved_model", tmp_path / "out")
+    draft = read_saved_model(folder(tmp_path / "out"), "saved_model.pb")
+    x = np.random.default_rng(0).normal(size=(5, 7, 7, 4)).astype(np.float32)
+    np.testing.assert_allclose(outputs(draft, {"x": x})[0], network.model(x, training=False), atol=1e-6)
+    assert [layer.name for layer in draft.layers] == [
+        layer.name for layer in network.manifest.layers if layer.class_name != "Dropout"
+    ]
+
+
+@pytest.mark.keras
+def test_variables_of_one_name_stay_apart(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    class Product(tf.Module):
+        def __init__(self) -> None:
+            chance = np.random.default_rng(0)
+            self.a, self.b = (tf.Variable(chance.normal(size=(6, 6)).astype(np.float32), name="w") for _ in "ab")
+
+        @tf.function(input_signature=[tf.TensorSpec((None, 6))])
+        def __call__(self, x: Any) -> Any:
+            return (x @ self.a) @ self.b
+
+    product, x = Product(), np.eye(6, dtype=np.float32)
+    tf.saved_model.save(product, tmp_path / "out", signatures=product.__call__)
+    draft = read_saved_model(folder(tmp_path / "out"), "saved_model.pb")
+    np.testing.assert_allclose(outputs(draft, {"x": x})[0], product(x), atol=1e-5)
+
+
 @pytest.fixture
 def kws() -> Path:
     path = ASSETS / "networks" / "kws_saved_model"

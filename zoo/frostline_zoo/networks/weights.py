@@ -40,10 +40,11 @@ def declared() -> Iterator[None]:
 def fill(layer: Any, values: Mapping[str, Array]) -> None:
     """Makes a layer's declared variables: its weights from `values`, by parameter name, others as initialized."""
     given = {id(variable): values[name] for name, variable in named_weights(layer).items() if name in values}
-    for variable in layer.variables:
-        if id(variable) in given:
-            variable._initializer = _constant(given[id(variable)])
-        variable._deferred_initialize()
+    with keras.name_scope(layer.name):  # exports carry these names
+        for variable in layer.variables:
+            if id(variable) in given:
+                variable._initializer = _constant(given[id(variable)])
+            variable._deferred_initialize()
     if hasattr(layer, "finalize_state"):  # Normalization works with what it derives from its weights
         layer.finalize_state()
 

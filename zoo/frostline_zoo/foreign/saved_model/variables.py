@@ -11,6 +11,7 @@ from frostline_zoo.foreign.saved_model.table import bad
 from frostline_zoo.foreign.saved_model.values import Variable
 
 _VALUE = "VARIABLE_VALUE"
+_SUFFIX = f"/.ATTRIBUTES/{_VALUE}"
 
 
 class Variables:
@@ -21,6 +22,7 @@ class Variables:
         self._bundle = bundle
         self._keys: dict[str, str] = {}
         self._names: dict[str, str] = {}
+        self._keys_of: dict[str, list[str]] = {}
         self._used: set[str] = set()
         stored = bundle.object_graph()
         if stored is None:
@@ -29,6 +31,8 @@ class Variables:
             for attribute in node.attributes:
                 if attribute.name == _VALUE:
                     self._names[attribute.key] = attribute.full_name
+        for key, name in self._names.items():
+            self._keys_of.setdefault(name, []).append(key)
         keys = _keys_by_object(meta.objects.nodes, stored.nodes)
         bound = {entry.key: list(entry.value.bound) for entry in meta.objects.functions}
         for node in meta.graph.nodes:
@@ -41,7 +45,7 @@ class Variables:
                         self._keys[name.partition(":")[0]] = keys[number]
 
     def read(self, node: str) -> Variable:
-        """Returns the variable that a node is, under the name that its owner gave it.
+        """Returns the variable that a node is, under its owner's name for it, or its key where others share that.
 
         Raises:
             InvalidError: the checkpoint has none, or it is damaged (BAD_CHECKPOINT).
@@ -53,7 +57,18 @@ class Variables:
                 raise bad(f"it has {'several variables' if listed else 'no variable'} named {node[:120]!r}")
             key = listed[0]
         self._used.add(key)
-        return Variable(self._names.get(key) or node, self._bundle.tensor(key))
+        return Variable(self._own_name(key, node), self._bundle.tensor(key))
+
+    def _own_name(self, key: str, node: str) -> str:
+        """Returns a name that no other variable has, since those that look alike must not become one.
+
+        One variable may be stored several times, under several keys, and has one name all the same.
+        """
+        name = self._names.get(key) or node
+        first: dict[Any, str] = {}
+        for other in sorted(self._keys_of.get(name, ())):
+            first.setdefault(self._bundle.fingerprint(other), other)
+        return name if len(first) < 2 else first[self._bundle.fingerprint(key)].removesuffix(_SUFFIX)
 
     def unused(self) -> list[str]:
         """Returns the checkpoint's arrays that nothing asked for, copies of those that something did left out."""
