@@ -126,6 +126,10 @@ class Datasets:
             InvalidError: examples are refused, labels do not fit, or what is appended does not.
         """
         examples = np.asarray(x)
+        if examples.ndim == 0:
+            raise InvalidError(
+                "x is no array: give examples (n, ...), or push a folder with push_folder", reason="BAD_SPEC"
+            )
         labels, found_names = _labels(y)
         if labels is not None and len(labels) != len(examples):
             raise InvalidError(f"x has {len(examples)} examples and y {len(labels)} labels: give each its label")

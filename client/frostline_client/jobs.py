@@ -14,12 +14,12 @@ from frostline.v1 import job_service_pb2 as pb
 from frostline.v1.job_service_pb2_grpc import JobServiceStub
 from frostline_client import names
 from frostline_client.channel import Channel
-from frostline_client.errors import DeadlineError, InvalidError, JobFailedError, UnavailableError
+from frostline_client.errors import DeadlineError, JobFailedError, UnavailableError
 from frostline_client.events import Event, event_of, state_of
 from frostline_client.pages import every_page
 from frostline_client.patience import Patience
 from frostline_client.plans import StagePlan
-from frostline_client.recipes import not_finite
+from frostline_client.recipes import to_json
 from frostline_client.records import Version, time_of
 from frostline_client.wording import worded
 
@@ -252,7 +252,7 @@ class Jobs:
             NotFoundError: the zoo holds no such base or dataset.
             AlreadyExistsError: the request id was used for another recipe.
         """
-        request = pb.CreateJobRequest(recipe=_as_text(recipe), request_id=request_id or str(uuid.uuid4()))
+        request = pb.CreateJobRequest(recipe=to_json(recipe), request_id=request_id or str(uuid.uuid4()))
         return self._job(self._stub.CreateJob(request))
 
     def plan(self, recipe: Mapping[str, Any]) -> tuple[StagePlan, ...]:
@@ -261,7 +261,7 @@ class Jobs:
         Raises:
             InvalidError, NotFoundError: as `submit`.
         """
-        response = self._stub.PlanJob(pb.PlanJobRequest(recipe=_as_text(recipe)))
+        response = self._stub.PlanJob(pb.PlanJobRequest(recipe=to_json(recipe)))
         return tuple(StagePlan.of(plan) for plan in response.plans)
 
     def list(self) -> tuple[JobRecord, ...]:
@@ -278,13 +278,3 @@ class Jobs:
 
     def _job(self, message: pb.Job) -> Job:
         return Job(self._stub, JobRecord.of(message), self._version)
-
-
-def _as_text(recipe: Mapping[str, Any]) -> str:
-    try:
-        wrong, text = not_finite(recipe), json.dumps(recipe)
-    except (TypeError, ValueError, RecursionError):
-        raise InvalidError("the recipe holds what JSON cannot: write texts, numbers, lists and objects") from None
-    if wrong:
-        raise InvalidError(f"recipe: {wrong}: write a finite number", reason="BAD_RECIPE")
-    return text

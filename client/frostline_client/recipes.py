@@ -6,12 +6,14 @@ only read, and built from the arguments of `Client.train`.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from frostline_client.errors import InvalidError
@@ -47,6 +49,8 @@ def read_yaml(path: str | Path, what: str, such_as: str) -> dict[str, Any]:
         raise InvalidError(
             f"{path}: not YAML: it holds characters that YAML does not allow", reason="BAD_YAML"
         ) from None
+    except RecursionError:
+        raise InvalidError(f"{path}: nested too deep to be a {what}", reason="BAD_YAML") from None
     if not isinstance(value, dict):
         raise InvalidError(f"{path}: not a {what}: write {such_as}", reason="BAD_YAML")
     return value
@@ -94,16 +98,30 @@ def build_recipe(
     return {key: value for key, value in recipe.items() if value is not None and value != []}
 
 
-def not_finite(value: Any, place: str = "") -> str:
-    """Returns `KEY is inf` for the first number in a recipe that is infinite or NaN; empty where there is none."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"{place} is {value}"
-    parts: Iterable[tuple[str, Any]] = ()
+def to_json(recipe: Any) -> str:
+    """Returns a recipe as JSON; NumPy's numbers become Python's.
+
+    Raises:
+        InvalidError: it holds what JSON cannot; the message names the key.
+    """
+    try:
+        return json.dumps(_as_json(recipe, ""))
+    except RecursionError:
+        raise InvalidError("recipe: it is nested too deep to be one", reason="BAD_RECIPE") from None
+
+
+def _as_json(value: Any, place: str) -> Any:
     if isinstance(value, Mapping):
-        parts = ((f"{place}.{key}" if place else str(key), part) for key, part in value.items())
-    elif isinstance(value, list | tuple):
-        parts = ((f"{place}[{index}]", part) for index, part in enumerate(value))
-    return next(filter(None, (not_finite(part, below) for below, part in parts)), "")
+        return {str(key): _as_json(part, f"{place}.{key}" if place else str(key)) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(part, f"{place}[{index}]") for index, part in enumerate(value)]
+    plain = value.item() if isinstance(value, np.generic) else value
+    if isinstance(plain, float) and not math.isfinite(plain):
+        raise InvalidError(f"recipe: {place} is {plain}: write a finite number", reason="BAD_RECIPE")
+    if not isinstance(plain, str | int | float | None):
+        kind = type(plain).__name__
+        raise InvalidError(f"recipe: {place} is a {kind}: write texts, numbers, lists and objects", reason="BAD_RECIPE")
+    return plain
 
 
 def _reuse(reuse: Any) -> Any:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from frostline_client import layers, optimizers, read_recipe
 from frostline_client.errors import InvalidError
-from frostline_client.recipes import build_recipe, not_finite
+from frostline_client.recipes import build_recipe, to_json
 
 DESIGN = """
 name: mnist-5-9                        # the model that the result becomes
@@ -125,8 +127,22 @@ def test_what_is_wrong_in_a_file_is_named_by_its_place(tmp_path: Path, text: str
 
 def test_a_number_that_is_not_finite_is_found_by_its_key(tmp_path: Path) -> None:
     recipe = read(tmp_path, "stages: [{epochs: 1}, {optimizer: {Adam: {learning_rate: .inf, beta_1: .nan}}}]")
-    assert not_finite(recipe) == "stages[1].optimizer.Adam.learning_rate is inf"
-    assert not_finite({"seed": 1, "head": [".inf"]}) == ""
+    with pytest.raises(InvalidError, match=r"recipe: stages\[1\].optimizer.Adam.learning_rate is inf: write a finite"):
+        to_json(recipe)
+    assert json.loads(to_json({"seed": 1, "head": [".inf"]})) == {"seed": 1, "head": [".inf"]}
+
+
+def test_numbers_of_numpy_are_numbers_and_what_json_cannot_hold_is_named() -> None:
+    head = [layers.Dense(np.int64(5), kernel_regularizer={"L2": {"l2": np.float64(0.5)}})]
+    (dense,) = json.loads(to_json({"head": head}))["head"]
+    assert dense == {"Dense": {"units": 5, "kernel_regularizer": {"L2": {"l2": 0.5}}}}
+    with pytest.raises(InvalidError, match=r"recipe: head\[0\].Dense.activation is a function: write texts"):
+        to_json({"head": [layers.Dense(5, activation=lambda x: x)]})
+
+
+def test_a_recipe_that_is_nested_too_deep_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidError, match="nested too deep"):
+        read(tmp_path, "a: " + "[" * 5000)
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:

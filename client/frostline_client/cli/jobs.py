@@ -161,7 +161,7 @@ def _feature_rows(number: int, stage: Stage) -> list[tuple[object, ...]]:
     made = (number, "came true", use.computed, use.reused, size, Duration(stage.seconds_saved), "")
     if plan is None:
         return [made]
-    saving = Duration(plan.seconds_without - plan.seconds_with)
+    saving = Duration(max(0.0, plan.seconds_without - plan.seconds_with))
     kept = KEPT.get(plan.kept, plan.kept)
     if plan.kept != "nowhere":
         kept += f" at {', '.join(plan.kept_at)}, {plan.dtype}"

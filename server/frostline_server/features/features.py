@@ -239,6 +239,13 @@ class Features:
         """Returns all rows of a view that was filled into memory, one array a tensor: (n, *shape) each."""
         return self._memory[view if self.varies else 0]
 
+    def note_cost(self, seconds_per_row: float) -> None:
+        """Notes what computing a row takes, where filling so few rows did not show it."""
+        for rows in self._rows:
+            store = self._store if seconds_per_row else None
+            if rows is not None and store is not None and not store.use_of(rows.trunk, rows.dtype).seconds_per_row:
+                store.note_use(rows, 0, 0, seconds_per_row)
+
     def flush(self) -> None:
         """Stores what was computed and is not stored yet. A disk that does not take it ends storing, not the work."""
         with self._changing:

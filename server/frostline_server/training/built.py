@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from frostline_zoo.manifest import Manifest
-from frostline_zoo.networks.build import Network, build
+
+if TYPE_CHECKING:  # the server holds one of these too, and does without Keras
+    from frostline_zoo.networks.build import Network
 
 _KEPT = 4
 _KEPT_BYTES = 1 << 30
@@ -23,8 +25,10 @@ class Built:
     def __init__(self) -> None:
         self._kept: OrderedDict[str, _Held] = OrderedDict()
 
-    def network_of(self, manifest: Manifest, read_blob: Callable[[str], bytes]) -> Network:
-        """Returns the network that a manifest describes. It is the caller's until the next call.
+    def network_of(
+        self, manifest: Manifest, read_blob: Callable[[str], bytes], build: Callable[..., Network]
+    ) -> Network:
+        """Returns the network that a manifest describes, made with `build`. It is the caller's until the next call.
 
         Whoever trains some of its layers calls `forget` before.
 
@@ -41,9 +45,9 @@ class Built:
         self._kept[manifest.digest] = held
         while len(self._kept) > 1 and (len(self._kept) > _KEPT or self._size_bytes() > _KEPT_BYTES):
             self._kept.popitem(last=False)
-        return Network(manifest, held.network.model, dict(held.network.layers), dict(held.network.tensors))
+        return replace(held.network, layers=dict(held.network.layers), tensors=dict(held.network.tensors))
 
-    def forget(self, layers: Collection[keras.Layer]) -> None:
+    def forget(self, layers: Collection[Any]) -> None:
         """Lets go of the networks that have one of the layers, since it is going to change."""
         changing = {id(layer) for layer in layers}
         for digest, held in list(self._kept.items()):

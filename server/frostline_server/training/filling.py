@@ -76,11 +76,14 @@ class Filling:
         self._own_before = result.rows_computed  # of a resumed stage: what it finds of those is its own
         self._opened: list[Features] = []
         self._counted: list[Features] = []
+        self._rows_per_epoch = len(prepared.train) + (len(prepared.held_out) if prepared.held_out else 0)
         self._seconds_per_row = 0.0
 
     def open(self, number: int, plans: Mapping[int, Planned]) -> StageExamples:
         """Returns the stage's examples, everything that its plan keeps filled."""
         planned, started = plans[number], time.perf_counter()
+        epochs = self._recipe.stages[number].epochs
+        self._seconds_per_row = planned.plan.seconds_without / (epochs * self._rows_per_epoch)
         self._fill_above(number, plans)
         levels, kept = self._levels(number, plans)
         plan, stays = planned.plan, planned.kept_cut == self._prepared.cuts[number]
@@ -110,6 +113,8 @@ class Filling:
                 views_of_part = list(range(1, count + 1)) if count and not number_of_part else [0]
                 features.fill(views_of_part, into_memory=plan.kept == "memory")
         if planned.kept_cut is not None:
+            for features in self._counted:
+                features.note_cost(self._seconds_per_row)
             self._result.fill_seconds += time.perf_counter() - started
             self._result.feature_bytes = plan.size_bytes
         self.count()
@@ -123,10 +128,7 @@ class Filling:
         result.rows_computed = self._own_before + computed
         if plan.kept != "nowhere":
             result.rows_reused = max(0, sum(features.reused for features in self._counted) - self._own_before)
-        if not self._seconds_per_row:
-            self._seconds_per_row = self._measured_seconds_per_row()
-        epoch_rows = len(self._prepared.train) + (len(self._prepared.held_out) if self._prepared.held_out else 0)
-        avoided = result.epochs_run * epoch_rows - result.rows_computed
+        avoided = result.epochs_run * self._rows_per_epoch - result.rows_computed
         result.seconds_saved = max(0.0, avoided * self._seconds_per_row)
 
     def close(self) -> None:
@@ -179,16 +181,3 @@ class Filling:
             self._opened.append(at)
             at = at.below
         return features
-
-    def _measured_seconds_per_row(self) -> float:
-        computed = sum(features.computed for features in self._counted)
-        seconds = sum(features.fill_seconds for features in self._counted)
-        if computed:
-            return seconds / computed
-        known = (
-            self._zoo.features.use_of(tensor.digest, tensor.kept_dtype).seconds_per_row
-            for features in self._counted
-            for tensor in features.tensors
-            if tensor.digest
-        )
-        return max(known, default=0.0)

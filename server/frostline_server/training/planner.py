@@ -250,6 +250,8 @@ class _StagePlanner:
                 )
             return f"over {epochs}, computing rows takes less time than writing {told_bytes(size)} and reading them"
         saved = f"over {epochs} that takes {told_seconds(best.seconds)} in place of {told_seconds(nowhere.seconds)}"
+        if best.seconds > nowhere.seconds:
+            saved += ", which is little enough for what later jobs find"
         if best.cut != self._cut:
             layers = ", ".join(repr(ref.layer) for ref in (best.cut or self._cut).frontier)
             return f"rows are smaller at {layers}, and the layers from there to the cut are cheap: {saved}"

@@ -19,7 +19,7 @@ from frostline_zoo.errors import InvalidError
 from frostline_zoo.graph import subgraph
 from frostline_zoo.identity import layer_digest
 from frostline_zoo.manifest import Layer, Manifest
-from frostline_zoo.networks.build import Network
+from frostline_zoo.networks.build import Network, build
 from frostline_zoo.networks.describe import checked_name, config_of
 from frostline_zoo.networks.surgeon import build_changed, shapes_of
 from frostline_zoo.networks.weights import declared
@@ -63,7 +63,7 @@ def operate(recipe: Recipe, base: Manifest, zoo: ZooAccess) -> Operated:
     """
     kept = kept_part(recipe.reuse, bool(recipe.head), base)
     if not recipe.reuse.changes:
-        network = zoo.built.network_of(kept, zoo.blobs.get)
+        network = zoo.built.network_of(kept, zoo.blobs.get, build)
         return Operated(network, tuple(ref.layer for ref in kept.outputs), {layer.name: layer for layer in kept.layers})
     asked = recipe.reuse.input
     try:

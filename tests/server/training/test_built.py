@@ -126,8 +126,10 @@ def test_what_jobs_build_upon_a_network_is_taken_off_again(base: None, zoo: ZooA
     within = opened(zoo)
     for number in range(3):
         run(f"child-{number}", within=within, **CHILD)
+    from frostline_zoo.networks.build import build
+
     kept = subgraph(zoo.manifest_of("base"), "h3")
-    assert within.built.network_of(kept, zoo.blobs.get).layers["h3"]._outbound_nodes == []
+    assert within.built.network_of(kept, zoo.blobs.get, build).layers["h3"]._outbound_nodes == []
 
 
 def test_another_learning_rate_runs_the_program_that_is_there_and_trains_as_it_says(
