@@ -147,6 +147,7 @@ class DatasetServiceServicer(object):
         INVALID_ARGUMENT     the name is malformed.
         NOT_FOUND            the zoo holds no such dataset.
         FAILED_PRECONDITION  an unfinished job uses it.
+        RESOURCE_EXHAUSTED   the disk is full.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -80,12 +80,13 @@ class JobServiceServicer(object):
         """Submits a job. The recipe is checked against the zoo before the answer: what can be refused is refused here.
 
         Errors:
-        INVALID_ARGUMENT  the recipe is malformed (the message names the key and lists what is allowed), a layer is not
-        in the base, a cut is not a cut, labels or shapes do not fit.
-        NOT_FOUND         the base or a dataset does not exist.
-        ALREADY_EXISTS    `request_id` was used for another request.
-        DATA_LOSS         a stored layer or example has changed on disk.
-        UNAVAILABLE       the worker process is starting again, or the server stops: try again.
+        INVALID_ARGUMENT    the recipe is malformed (the message names the key and lists what is allowed), a layer is not
+        in the base, a cut is not a cut, labels or shapes do not fit; `request_id` is no UUID.
+        NOT_FOUND           the base or a dataset does not exist.
+        ALREADY_EXISTS      `request_id` was used for another request.
+        RESOURCE_EXHAUSTED  the disk is full.
+        DATA_LOSS           a stored layer or example has changed on disk.
+        UNAVAILABLE         the worker process is starting again, or the server stops: try again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,6 +148,7 @@ class JobServiceServicer(object):
         INVALID_ARGUMENT     the name is malformed.
         NOT_FOUND            there is no such job.
         FAILED_PRECONDITION  the job has ended.
+        RESOURCE_EXHAUSTED   the disk is full.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,6 +161,7 @@ class JobServiceServicer(object):
         INVALID_ARGUMENT     the name is malformed.
         NOT_FOUND            there is no such job.
         FAILED_PRECONDITION  the job is not FAILED or CANCELLED.
+        RESOURCE_EXHAUSTED   the disk is full.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

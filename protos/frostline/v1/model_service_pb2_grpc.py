@@ -142,6 +142,7 @@ class ModelServiceServicer(object):
         INVALID_ARGUMENT     the name is malformed.
         NOT_FOUND            the zoo holds no such model.
         FAILED_PRECONDITION  an unfinished job uses it.
+        RESOURCE_EXHAUSTED   the disk is full.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -184,9 +185,10 @@ class ModelServiceServicer(object):
         """Moves a tag, or makes it where it does not exist.
 
         Errors:
-        INVALID_ARGUMENT  a name is malformed, or the tag is "latest", which the server keeps.
-        NOT_FOUND         the zoo holds no such model or version.
-        ABORTED           `tag.etag` is set and the tag has moved since it was read.
+        INVALID_ARGUMENT    a name is malformed, or the tag is "latest", which the server keeps.
+        NOT_FOUND           the zoo holds no such model or version.
+        ABORTED             `tag.etag` is set and the tag has moved since it was read.
+        RESOURCE_EXHAUSTED  the disk is full.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -196,9 +198,10 @@ class ModelServiceServicer(object):
         """Deletes a tag. The version stays.
 
         Errors:
-        INVALID_ARGUMENT  the name is malformed, or the tag is "latest".
-        NOT_FOUND         the zoo holds no such tag.
-        ABORTED           `etag` is set and the tag has moved since it was read.
+        INVALID_ARGUMENT    the name is malformed, or the tag is "latest".
+        NOT_FOUND           the zoo holds no such tag.
+        ABORTED             `etag` is set and the tag has moved since it was read.
+        RESOURCE_EXHAUSTED  the disk is full.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -9,6 +9,7 @@ A name stands for one of Keras's own classes and for nothing else, so a recipe c
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import random
@@ -80,7 +81,9 @@ def make(kind: str, named: Named, **defaults: Any) -> Any:
     snake = {snake_case(choice): choice for choice in choices}
     name = name if name in choices else snake.get(name, name)
     if name not in choices:
-        raise InvalidError(f"{place}: {named.name!r} is not a known {kind}: use {', '.join(sorted(choices))}")
+        near = difflib.get_close_matches(name, choices, 1)
+        meant = f"did you mean {near[0]}? Use" if near else "use"
+        raise InvalidError(f"{place}: {named.name!r} is not a known {kind}: {meant} {', '.join(sorted(choices))}")
     below = f"{named.path or kind}.{name}"
     parameters = parameters_of(choices[name])
     check_arguments(parameters, named.arguments, below)

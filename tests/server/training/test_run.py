@@ -156,7 +156,7 @@ def test_early_stopping_keeps_the_best_epochs_figures(digits: Digits, run: Runs)
 
 
 REFUSED = [
-    ({"head": [{"Dens": {}}]}, r"head\[0\]: 'Dens' is not a known layer"),
+    ({"head": [{"Dens": {}}]}, r"head\[0\]: 'Dens' is not a known layer: did you mean Dense\? Use "),
     (
         {"head": [{"Dense": {"unit": 5}}]},
         r"head\[0\].Dense.unit is unknown: did you mean units\? It takes units, activation",
@@ -172,11 +172,11 @@ REFUSED = [
     ({"reuse": {"through": "h9"}}, "h9"),
     ({"stages": [{"freeze": {"through": "top"}}]}, "not a cut|nothing"),
     ({"stages": [{"optimizer": {"Adam": {"lr": 1}}}]}, r"stages\[0\].optimizer.Adam.lr is unknown: use learning_rate"),
-    ({"stages": [{"optimizer": "Adm"}]}, "'Adm' is not a known optimizer: use .*Adam"),
+    ({"stages": [{"optimizer": "Adm"}]}, r"'Adm' is not a known optimizer: did you mean Adam\? Use .*Nadam"),
     ({"data": {"train": "digits", "validation": {"fraction": 0.001}}}, "leaves none on one side"),
     ({"base": None, "head": [{"Conv1D": {"filters": 2, "kernel_size": 3}}]}, "does not fit on a tensor of shape"),
     ({"data": {"train": "wide"}}, "16"),
-    ({"metrics": ["acuracy"]}, "'acuracy' is not a known metric: use .*AUC"),
+    ({"metrics": ["acuracy"]}, r"'acuracy' is not a known metric: did you mean Accuracy\? Use .*AUC"),
     ({"loss": "mean_squred"}, "'mean_squred' is not a known loss: use .*MeanSquaredError"),
     (
         {"stages": [{"early_stopping": {"monitor": "val_loss"}}]},
