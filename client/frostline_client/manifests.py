@@ -35,7 +35,7 @@ class Layer:
     blob: str | None
     parameter_count: int
     trainable: bool
-    origin: str | None
+    origin: str | None = None
 
 
 def layers_of(manifest: bytes) -> tuple[Layer, ...]:

@@ -153,7 +153,7 @@ def test_the_same_request_id_is_the_same_job(zoo: Client, trained: Any) -> None:
         (
             {"optimizer": optimizers.Adam("fast")},
             InvalidError,
-            r"optimizer.Adam.learning_rate is \"fast\": write a number, or a learning rate schedule",
+            r"optimizer.Adam.learning_rate is \"fast\": write a number from 0 up, or a learning rate schedule",
         ),
         (
             {"optimizer": optimizers.Adam(clipnorm=1, clipvalue=1)},

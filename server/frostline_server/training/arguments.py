@@ -32,7 +32,7 @@ _TAKES = {
     **dict.fromkeys(_SIDES.split(), "write an integer from 1 up, or a list of one for each side"),
     **dict.fromkeys(_SHARES.split(), "write a number from 0 to 1"),
     "groups": "write an integer from 1 up that divides filters",
-    "learning_rate": "write a number, or a learning rate schedule such as {CosineDecay: {...}}",
+    "learning_rate": "write a number from 0 up, or a learning rate schedule such as {CosineDecay: {...}}",
     "reduction": "write sum_over_batch_size, sum, mean or none",
     "name": "write a text without /",
 }
