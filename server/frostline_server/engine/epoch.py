@@ -15,6 +15,8 @@ from frostline_server.engine.forward import forward_batch_size, one_or_all
 
 Array = npt.NDArray[Any]
 
+_LARGEST_TEST_BATCH = 1 << 16
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -49,6 +51,7 @@ class CompiledEpoch:
         self.head = head
         self.optimizer = optimizer
         self.batch_size = batch_size
+        self.test_batch_size = max(batch_size, forward_batch_size(head, largest=_LARGEST_TEST_BATCH))
         self.is_quick = _suits_xla(head)
         self._loss = loss
         self._metrics = list(metrics)
@@ -72,8 +75,8 @@ class CompiledEpoch:
         """
         figures = self._training.whole(self._on_device(train), train.order, self.batch_size)
         if held_out is not None:
-            size, order = max(self.batch_size, forward_batch_size(self.head)), held_out.order
-            figures += self._testing.whole(self._on_device(held_out), order, min(size, len(order)))
+            size, order = min(self.test_batch_size, len(held_out.order)), held_out.order
+            figures += self._testing.whole(self._on_device(held_out), order, size)
         return self._named(figures, held_out is not None)
 
     def in_slices(
@@ -89,9 +92,9 @@ class CompiledEpoch:
             between: called after every slice; may raise to stop.
             stays: the slices are of arrays that other epochs take too, so they are copied only once.
         """
-        figures = self._sliced(self._training, train, between, stays)
+        figures = self._sliced(self._training, train, self.batch_size, between, stays)
         if held_out is not None:
-            figures += self._sliced(self._testing, held_out, between, stays)
+            figures += self._sliced(self._testing, held_out, self.test_batch_size, between, stays)
         return self._named(figures, held_out is not None)
 
     def release(self) -> None:
@@ -110,7 +113,9 @@ class CompiledEpoch:
                 self._held[id(array)] = (array, tf.constant(array))
         return [self._held[id(array)][1] for array in (*part.features, part.labels)]
 
-    def _sliced(self, run: _Pass, slices: Iterable[Slice], between: Callable[[], None], stays: bool) -> list[float]:
+    def _sliced(
+        self, run: _Pass, slices: Iterable[Slice], size: int, between: Callable[[], None], stays: bool
+    ) -> list[float]:
         for metric in self._metrics:
             metric.reset_state()
         total, count, steps = 0.0, 0, 0
@@ -118,8 +123,8 @@ class CompiledEpoch:
             arguments = (
                 self._on_device(part) if stays else [tf.constant(array) for array in (*part.features, part.labels)]
             )
-            steps = steps or len(part.order) // self.batch_size
-            total += run.slice(arguments, part.order, self.batch_size, steps)
+            steps = steps or len(part.order) // size
+            total += run.slice(arguments, part.order, size, steps)
             count += len(part.order)
             between()
         return [total / count, *(float(metric.result()) for metric in self._metrics)]

@@ -19,7 +19,7 @@ _WIDEST_TENSOR_BYTES = 32 << 20
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 512
 
 
-def forward_batch_size(model: keras.Model) -> int:
+def forward_batch_size(model: keras.Model, largest: int = _LARGEST_BATCH) -> int:
     """Returns how many rows `compiled_forward` takes best: a power of two that depends on the network alone.
 
     It must not depend on the data or on a measurement: rows computed by one job and rows computed by another have to
@@ -35,7 +35,7 @@ def forward_batch_size(model: keras.Model) -> int:
         default=4,
     )
     fitting = max(1, _WIDEST_TENSOR_BYTES // widest)
-    return int(min(max(1 << (fitting.bit_length() - 1), _SMALLEST_BATCH), _LARGEST_BATCH))
+    return int(min(max(1 << (fitting.bit_length() - 1), _SMALLEST_BATCH), largest))
 
 
 def compiled_forward(model: keras.Model) -> Callable[[Sequence[Array]], list[Array]]:

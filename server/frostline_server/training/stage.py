@@ -75,12 +75,12 @@ class StageExamples:
             slices.append(Slice(features.in_memory(view), targets, order))
         train, held_out = slices[0], slices[1] if len(slices) > 1 else None
         try:
-            size = program.batch_size * _SLICE_STEPS
-            if program.is_quick or max(len(part.order) for part in slices) <= size:
+            sizes = [program.batch_size, program.test_batch_size]
+            is_short = all(len(part.order) <= size * _SLICE_STEPS for part, size in zip(slices, sizes, strict=False))
+            if program.is_quick or is_short:
                 return program.at_once(train, held_out)
-            return program.in_slices(
-                _cut_up(train, size), _cut_up(held_out, size) if held_out else None, between, stays=True
-            )
+            cut_up = [_cut_up(part, size * _SLICE_STEPS) for part, size in zip(slices, sizes, strict=False)]
+            return program.in_slices(cut_up[0], cut_up[1] if held_out else None, between, stays=True)
         finally:
             if not self._stays:
                 program.release()
