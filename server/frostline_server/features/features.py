@@ -99,7 +99,6 @@ class Features:
         self.examples = examples
         self.computed = 0
         self.reused = 0
-        self.fill_seconds = 0.0
         self._noted = 0
         self.below = below
         self._make_trunk = make_trunk
@@ -188,7 +187,6 @@ class Features:
             finally:
                 self._flush_chain()
         seconds, computed = time.perf_counter() - started, self.computed - before
-        self.fill_seconds += seconds
         cost = seconds / computed if computed and computed >= self.chunk_rows // 4 else None
         self._note_use(len(self) * len(views) - computed, cost)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,14 +53,16 @@ def assemble(recipe: Recipe, base: Manifest | None, spec: ExampleSpec, zoo: ZooA
     """
     reused: tuple[str, ...] = ()
     kept: Manifest | None = None
-    known: Mapping[str, Layer] = {}
+    known: dict[str, Layer] = {}
     if base is None:
         start = keras.Input(_input_shape(spec), name="input")
         tensors, layers, top = {TensorRef("input"): start}, {}, [start]
         preprocessing = recipe.preprocessing
     else:
         operated = operate(recipe, base, zoo)
-        below, reused, kept, known = operated.network, operated.reused, operated.network.manifest, operated.known
+        below, reused, kept = operated.network, operated.reused, operated.network.manifest
+        if not recipe.reuse.changes:
+            known = {layer.name: layer for layer in kept.layers}
         if len(kept.outputs) != 1 and not recipe.head:
             raise InvalidError("the base has several outputs: name the layer that the head goes on in reuse.through")
         if len(kept.inputs) != 1:

@@ -76,14 +76,13 @@ class Filling:
         self._own_before = result.rows_computed  # of a resumed stage: what it finds of those is its own
         self._opened: list[Features] = []
         self._counted: list[Features] = []
-        self._rows_per_epoch = len(prepared.train) + (len(prepared.held_out) if prepared.held_out else 0)
         self._seconds_per_row = 0.0
 
     def open(self, number: int, plans: Mapping[int, Planned]) -> StageExamples:
         """Returns the stage's examples, everything that its plan keeps filled."""
         planned, started = plans[number], time.perf_counter()
         epochs = self._recipe.stages[number].epochs
-        self._seconds_per_row = planned.plan.seconds_without / (epochs * self._rows_per_epoch)
+        self._seconds_per_row = planned.plan.seconds_without / (epochs * self._prepared.rows_per_epoch)
         self._fill_above(number, plans)
         levels, kept = self._levels(number, plans)
         plan, stays = planned.plan, planned.kept_cut == self._prepared.cuts[number]
@@ -128,7 +127,7 @@ class Filling:
         result.rows_computed = self._own_before + computed
         if plan.kept != "nowhere":
             result.rows_reused = max(0, sum(features.reused for features in self._counted) - self._own_before)
-        avoided = result.epochs_run * self._rows_per_epoch - result.rows_computed
+        avoided = result.epochs_run * self._prepared.rows_per_epoch - result.rows_computed
         result.seconds_saved = max(0.0, avoided * self._seconds_per_row)
 
     def close(self) -> None:

@@ -131,7 +131,7 @@ class Planner:
 
     def has_room(self, cuts: Collection[Cut], frozen: Frozen, beside: Collection[Planned]) -> bool:
         """Whether the rows of all these cuts fit into the budget beside what stages keep."""
-        rows = len(self._prepared.train) + (len(self._prepared.held_out) if self._prepared.held_out else 0)
+        rows = self._prepared.rows_per_epoch
         taken = [size for cut in cuts for size in stored_bytes(frozen, frozen.digests, cut, rows, "float32").values()]
         return fits_budget(sum(taken) + sum(_stored(beside).values()), self._store.budget_bytes)
 
@@ -146,6 +146,7 @@ class _StagePlanner:
         self._cut = prepared.cuts[number]
         self._frozen = frozen
         self._train, self._held_out = prepared.train, prepared.held_out
+        self._rows_per_epoch = prepared.rows_per_epoch
         self._views = views_of(recipe, frozen.manifest, self._cut)
         self._store: FeatureStore = planner._store
         self._memory_bytes = planner._memory_bytes
@@ -167,7 +168,7 @@ class _StagePlanner:
             read = size * (1 if self._fits_memory(size) else self._stage.epochs) / _USUAL_BYTES_PER_SECOND
             option = _Option(self._cut, "store", read, size, total, 0)
             known = self._known_seconds_per_row()
-            without = self._rows_per_epoch() * self._stage.epochs * known
+            without = self._rows_per_epoch * self._stage.epochs * known
             return self._planned(option, without, f"all {total} rows are in the store already")
         self._check_budget()
         options = self._options()
@@ -177,7 +178,7 @@ class _StagePlanner:
 
     def _plan_inputs(self) -> Planned:
         """Nothing is frozen: the examples themselves are what trains."""
-        rows, row_bytes = self._rows_per_epoch(), self._row_bytes(self._cut)
+        rows, row_bytes = self._rows_per_epoch, self._row_bytes(self._cut)
         size = rows * row_bytes
         prepare_seconds = self._prepare_seconds if self._is_image else 0.0
         nowhere = _Option(None, "nowhere", rows * self._stage.epochs * prepare_seconds, size, 0, rows)
@@ -203,7 +204,7 @@ class _StagePlanner:
             each = self._seconds_to_compute(cut)
             above = 0.0
             if cut != self._cut:
-                above = self._rows_per_epoch() * self._stage.epochs
+                above = self._rows_per_epoch * self._stage.epochs
                 above *= self._seconds_between(cut.frontier, self._cut.frontier)
             if self._fits_budget(cut):
                 write = missing * self._row_bytes(cut) / self._disk.write
@@ -221,9 +222,9 @@ class _StagePlanner:
         return self._prepare_seconds + self._seconds_between(None, cut.frontier)
 
     def _nowhere(self) -> _Option:
-        rows = self._rows_per_epoch() * self._stage.epochs
+        rows = self._rows_per_epoch * self._stage.epochs
         seconds = rows * (self._prepare_seconds + self._seconds_between(None, self._cut.frontier))
-        return _Option(None, "nowhere", seconds, 0, 0, self._rows_per_epoch())
+        return _Option(None, "nowhere", seconds, 0, 0, self._rows_per_epoch)
 
     @cached_property
     def _lower_cuts(self) -> list[Cut]:
@@ -279,9 +280,6 @@ class _StagePlanner:
         source = self._source if option.missing and option.kept == "store" and self._cut.frozen else None
         stored = self._stored_bytes(option.cut) if option.cut and option.kept == "store" else {}
         return Planned(plan, option.cut, source, self._views, stored)
-
-    def _rows_per_epoch(self) -> int:
-        return len(self._train) + (len(self._held_out) if self._held_out else 0)
 
     def _total_rows(self) -> int:
         views = max(self._views.count or 1, 1)

@@ -50,6 +50,11 @@ class Prepared:
     train: Part
     held_out: Part | None
 
+    @property
+    def rows_per_epoch(self) -> int:
+        """How many examples an epoch takes, validation included."""
+        return len(self.train) + (len(self.held_out) if self.held_out else 0)
+
 
 def prepare(recipe: Recipe, zoo: ZooAccess) -> Prepared:
     """Returns the recipe with all it names.
@@ -58,7 +63,6 @@ def prepare(recipe: Recipe, zoo: ZooAccess) -> Prepared:
         NotFoundError: the base or a dataset does not exist.
         InvalidError: something does not fit; the message names the key or the thing.
     """
-
     version, base = zoo.models.manifest_of(parse_model_reference(recipe.base)) if recipe.base else (None, None)
     examples = zoo.datasets.open(recipe.data.train)
     assembled = assemble(recipe, base, examples.spec, zoo)

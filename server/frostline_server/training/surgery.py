@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -35,12 +35,10 @@ class Operated:
     Attributes:
         network: built; its manifest names the origins of layers taken from other models.
         reused: the layers that are frozen where a stage does not say: all that no new layer has a part in.
-        known: the base's layers by name, where none was changed.
     """
 
     network: Network
     reused: tuple[str, ...]
-    known: Mapping[str, Layer] = field(default_factory=dict)
 
 
 def kept_part(reuse: Reuse, has_head: bool, base: Manifest) -> Manifest:
@@ -64,7 +62,7 @@ def operate(recipe: Recipe, base: Manifest, zoo: ZooAccess) -> Operated:
     kept = kept_part(recipe.reuse, bool(recipe.head), base)
     if not recipe.reuse.changes:
         network = zoo.built.network_of(kept, zoo.blobs.get, build)
-        return Operated(network, tuple(ref.layer for ref in kept.outputs), {layer.name: layer for layer in kept.layers})
+        return Operated(network, tuple(ref.layer for ref in kept.outputs))
     asked = recipe.reuse.input
     try:
         return _Operation(recipe, base, kept, zoo).done()

@@ -11,7 +11,6 @@ from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.errors import ZooError
 from frostline_zoo.graph import Cut, cut_through
 from frostline_zoo.identity import trunk_digests
-from frostline_zoo.names import parse_model_reference
 
 
 def waiting_cuts(texts: Iterable[str], recipe: Recipe, cut: Cut, frozen: Frozen, zoo: ZooAccess) -> list[Cut]:
@@ -39,7 +38,7 @@ def _cuts(other: Recipe, frozen: Frozen, zoo: ZooAccess) -> Iterable[Cut]:
     """Yields the cuts of a recipe's first stages, as cuts of the network at hand, where it has the same trunks."""
     if other.base is None or other.reuse.changes:
         return
-    _, base = zoo.models.manifest_of(parse_model_reference(other.base))
+    base = zoo.manifest_of(other.base)
     kept = kept_part(other.reuse, bool(other.head), base)
     digests = trunk_digests(kept)
     here = {digest: ref for ref, digest in frozen.digests.items()}

@@ -28,6 +28,21 @@ def opened(zoo: ZooAccess) -> ZooAccess:
     return ZooAccess(zoo.engine, zoo.blobs, zoo.models, zoo.datasets, zoo.features)
 
 
+def stop_after(epochs: int, run: Runs, name: str, **keys: Any) -> None:
+    """Runs a recipe until so many epochs have ended, and cancels it."""
+    from frostline_server.training.events import EpochEnded
+    from frostline_server.training.filling import Cancelled
+
+    ended: list[EpochEnded] = []
+
+    def note(event: Any) -> None:
+        if isinstance(event, EpochEnded):
+            ended.append(event)
+
+    with pytest.raises(Cancelled):
+        run(name, on=note, stop=lambda: len(ended) == epochs, **keys)
+
+
 @pytest.fixture
 def base(digits: Digits, run: Runs) -> None:
     digits("digits", count=60)
@@ -55,19 +70,10 @@ def test_a_job_that_trains_the_base_leaves_it_to_the_next_job_as_it_was(
 def test_a_job_that_goes_on_after_it_trained_the_base_leaves_it_as_it_was(
     base: None, zoo: ZooAccess, run: Runs, bits: Bits
 ) -> None:
-    from frostline_server.training.events import EpochEnded
-    from frostline_server.training.filling import Cancelled
     from frostline_server.training.programs import Programs
 
-    ended: list[Any] = []
-
-    def note(event: Any) -> None:
-        if isinstance(event, EpochEnded):
-            ended.append(event)
-
     keys = {**CHILD, "stages": [{"freeze": "none", "epochs": 1}, {"epochs": 2}]}
-    with pytest.raises(Cancelled):
-        run("resumed", on=note, stop=lambda: len(ended) == 2, **keys)
+    stop_after(2, run, "resumed", **keys)
     another = opened(zoo)
     run("resumed", within=another, **keys)
     run("after", within=another, compiled=Programs(), **UNCACHED)
@@ -78,19 +84,10 @@ def test_a_job_that_goes_on_after_it_trained_the_base_leaves_it_as_it_was(
 def test_a_job_that_goes_on_leaves_no_program_over_the_layers_that_it_had_trained(
     base: None, zoo: ZooAccess, run: Runs, bits: Bits
 ) -> None:
-    from frostline_server.training.events import EpochEnded
-    from frostline_server.training.filling import Cancelled
     from frostline_server.training.programs import Programs
 
-    ended: list[Any] = []
-
-    def note(event: Any) -> None:
-        if isinstance(event, EpochEnded):
-            ended.append(event)
-
     keys = {**CHILD, "stages": THEN_FREEZING}
-    with pytest.raises(Cancelled):
-        run("resumed", on=note, stop=lambda: len(ended) == 1, **keys)
+    stop_after(1, run, "resumed", **keys)
     here, compiled = opened(zoo), Programs()  # the process after a restart
     run("before", within=here, compiled=compiled, **UNCACHED)
     run("resumed", within=here, compiled=compiled, **keys)

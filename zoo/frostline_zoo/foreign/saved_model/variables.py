@@ -52,7 +52,7 @@ class Variables:
         """
         key = self._keys.get(node) or (node if self._bundle.is_tensor(node) else None)
         if key is None:
-            listed = [key for key, name in self._names.items() if name == node]
+            listed = self._keys_of.get(node, [])
             if len(listed) != 1:
                 raise bad(f"it has {'several variables' if listed else 'no variable'} named {node[:120]!r}")
             key = listed[0]
