@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ import numpy.typing as npt
 from frostline_server.features.cut_tensor import CutTensor
 from frostline_server.features.rows import Found, TrunkRows
 from frostline_server.features.segment import feature_keys
+from frostline_server.features.sources import ExampleRows, Listener, Trunk
 from frostline_server.features.store import FeatureStore
 from frostline_zoo.errors import CorruptError, ExhaustedError
 
@@ -35,42 +36,6 @@ _CHUNK_BATCHES = 4
 _CHUNKS = 8
 _IN_FLIGHT = 2
 _UNWRITABLE = "the disk does not take them; the job goes on"
-
-
-class Trunk(Protocol):
-    """A compiled way from the tensors of a lower cut, or the input, up to those of a cut.
-
-    Attributes:
-        batch_size: how many rows `forward` takes.
-    """
-
-    batch_size: int
-
-    def forward(self, rows: list[Array], digests: Array, view: int) -> list[Array]:
-        """Returns the cut's tensors for `batch_size` rows: `digests` (batch, 32) name the examples."""
-        ...
-
-
-class ExampleRows(Protocol):
-    """The examples that features are of: `digests` (n, 32) name them."""
-
-    digests: npt.NDArray[np.uint8]
-
-    def inputs(self, places: Array) -> Array:
-        """Returns the network's input for the examples at `places`: (k,) -> (k, *shape)."""
-        ...
-
-
-class Listener(Protocol):
-    """Who is told how filling goes. Each call may raise, to stop; what was computed until then is kept."""
-
-    def filled(self, rows: int, computed: int) -> None:
-        """`rows` more are there, `computed` of them by the trunk."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Something that people should know."""
-        ...
 
 
 class Features:

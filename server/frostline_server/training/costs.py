@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from frostline_server.features.features import Trunk
+from frostline_server.features.sources import Trunk
 from frostline_zoo.examples.spec import DIGEST_BYTES
 from frostline_zoo.graph import CallRef, calls_in_order
 from frostline_zoo.manifest import TensorRef

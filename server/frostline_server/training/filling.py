@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from frostline_server.features.features import Features, Listener
+from frostline_server.features.features import Features
+from frostline_server.features.sources import Listener
 from frostline_server.training.events import Event, Filled, Noted, StageResult
 from frostline_server.training.frozen import Frozen, Level, Part, chain_of
 from frostline_server.training.planner import Planned

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from frostline_server.engine.forward import compiled_forward, forward_batch_size
 from frostline_server.engine.views import compiled_views, view_seeds
 from frostline_server.features.cut_tensor import CutTensor
-from frostline_server.features.features import ExampleRows, Features, Listener, Trunk
+from frostline_server.features.features import Features
+from frostline_server.features.sources import ExampleRows, Listener, Trunk
 from frostline_server.features.store import FeatureStore
 from frostline_server.training.programs import Programs
 from frostline_zoo.examples.dataset import Examples

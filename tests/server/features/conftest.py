@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from frostline_server.features.cut_tensor import CutTensor
-from frostline_server.features.features import ExampleRows, Features, Listener, Trunk
+from frostline_server.features.features import Features
+from frostline_server.features.sources import ExampleRows, Listener, Trunk
 from frostline_server.features.store import FeatureStore
 
 WIDTHS = (16, 12, 8)  # of the examples, at the low cut, at the high one
