@@ -19,8 +19,8 @@ def digests(count: int, seed: int = 1) -> Digests:
 @pytest.mark.parametrize("sizes", [(0, 1, 0), (5, 7000, 3, 20_000)])
 def test_every_digest_is_found_in_its_group_and_row(sizes: tuple[int, ...]) -> None:
     table, groups = DigestTable(), [digests(size, seed) for seed, size in enumerate(sizes)]
-    for group in groups:
-        table.add(group)
+    table.add(groups[:1])
+    table.add(groups[1:])
     order = np.random.default_rng(2).permutation(sum(sizes))
     found_groups, found_rows = table.find(np.concatenate(groups)[order])
     assert (found_groups == np.repeat(np.arange(len(sizes)), sizes)[order]).all()
@@ -30,15 +30,15 @@ def test_every_digest_is_found_in_its_group_and_row(sizes: tuple[int, ...]) -> N
 
 def test_digests_that_are_not_there_are_missing() -> None:
     table = DigestTable()
-    table.add(digests(100))
+    table.add([digests(100)])
     assert table.missing(np.concatenate([digests(3), digests(2, seed=9), digests(1)])).tolist() == [3, 4]
 
 
 def test_digests_that_begin_alike_are_told_apart() -> None:
     alike, table = digests(300), DigestTable()
     alike[:, :8] = 7
-    table.add(alike[:100])
-    table.add(alike[100:200])
+    table.add([alike[:100]])
+    table.add([alike[100:200]])
     groups, rows = table.find(alike)
     assert groups.tolist() == [0] * 100 + [1] * 100 + [-1] * 100
     assert rows[:200].tolist() == [*range(100)] * 2
@@ -46,7 +46,7 @@ def test_digests_that_begin_alike_are_told_apart() -> None:
 
 def test_what_is_there_is_found_while_others_come_and_the_table_grows() -> None:
     table, first, stopped = DigestTable(), digests(2000), threading.Event()
-    table.add(first)
+    table.add([first])
 
     def look() -> list[bool]:
         found = []
@@ -58,6 +58,6 @@ def test_what_is_there_is_found_while_others_come_and_the_table_grows() -> None:
     with ThreadPoolExecutor() as threads:
         looking = threads.submit(look)
         for seed in range(2, 60):
-            table.add(digests(1500, seed))
+            table.add([digests(1500, seed)])
         stopped.set()
     assert all(looking.result())

@@ -60,6 +60,11 @@ class DatasetService(DatasetServiceServicer):
             batch = sort(*arguments)
             return None if batch is None else _Keeping(batch, keepers.submit(contents.keep, batch))
 
+        async def durable() -> messages.PushExamplesResponse:
+            answer = await _durable(writing.popleft())
+            keepers.submit(contents.refresh)  # while the next shard is on its way
+            return answer
+
         try:
             async for request in requests:
                 if intake is None:
@@ -71,7 +76,7 @@ class DatasetService(DatasetServiceServicer):
                     for answer in await _sorted(sorting, writing):
                         yield answer
                 while writing and (writing[0].kept.done() or len(writing) > MAX_WRITING):
-                    yield await _durable(writing.popleft())
+                    yield await durable()
             if intake is None:
                 raise InvalidError("a push begins with a message that says what the examples are", reason="BAD_SPEC")
             sorting.append(sorter.submit(keeping, intake.rest))
@@ -79,7 +84,7 @@ class DatasetService(DatasetServiceServicer):
                 for answer in await _sorted(sorting, writing):
                     yield answer
             while writing:
-                yield await _durable(writing.popleft())
+                yield await durable()
         finally:
             sorter.submit(_end, contents, intake, keepers)
             sorter.shutdown(wait=False)

@@ -11,6 +11,7 @@ from frostline_zoo.catalogue.tables import shards
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.examples.index import ExampleIndex, Places
 from frostline_zoo.examples.intake import Batch, Intake
+from frostline_zoo.examples.row_hasher import RowHasher
 from frostline_zoo.examples.shards import SHARD_BYTES
 from frostline_zoo.examples.spec import DIGEST_BYTES, Digests, ExampleSpec
 
@@ -25,6 +26,7 @@ class Contents:
         self._blobs = blobs
         self._shard_bytes = shard_bytes
         self._index = ExampleIndex(engine, blobs)
+        self._hasher = RowHasher()
 
     def refresh(self) -> None:
         """Takes in what is stored by now, so that whoever looks for it next need not wait for that."""
@@ -50,7 +52,7 @@ class Contents:
     def intake(self, spec: ExampleSpec) -> Intake:
         """Returns what sorts a stream of contents into batches, each to be kept with `keep`."""
         self._index.refresh()
-        return Intake(spec, self._index, self._shard_bytes)
+        return Intake(spec, self._index, self._hasher, self._shard_bytes)
 
     def keep(self, batch: Batch) -> None:
         """Makes the contents of a batch durable: the shard's blob first, then the row that names it.

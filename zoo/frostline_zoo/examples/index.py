@@ -7,6 +7,7 @@ examples then count as missing, and pushing them again mends that.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,14 +74,15 @@ class ExampleIndex:
             self._let_go()
             candidates = dict(self._absent)
             candidates.update((row.digest, ExampleSpec.parse(row.spec)) for row in rows)
+            found = []
             for digest, spec in candidates.items():
                 try:
-                    shard = Shard(self._blobs.local_path(digest), digest, spec)
+                    found.append(Shard(self._blobs.local_path(digest), digest, spec))
                 except (NotFoundError, CorruptError):
                     self._absent[digest] = spec
                 else:
                     self._absent.pop(digest, None)
-                    self._known.add(shard)
+            self._known.add(found)
             if rows:
                 self._last_id = rows[-1].id
 
@@ -97,12 +99,10 @@ class ExampleIndex:
     def _let_go(self) -> None:
         stays = [self._blobs.has(shard.digest) for shard in self._known.shards]
         if not all(stays):
+            gone = {shard.digest: shard.spec for shard, stay in zip(self._known.shards, stays, strict=True) if not stay}
+            self._absent |= gone
             known = _Known()
-            for shard, stay in zip(self._known.shards, stays, strict=True):
-                if stay:
-                    known.add(shard)
-                else:
-                    self._absent[shard.digest] = shard.spec
+            known.add([shard for shard in self._known.shards if shard.digest not in gone])
             self._known = known
 
 
@@ -113,6 +113,7 @@ class _Known:
         self.shards: list[Shard] = []
         self.table = DigestTable()
 
-    def add(self, shard: Shard) -> None:
-        self.shards.append(shard)  # first, so that no reader finds a group without its shard
-        self.table.add(shard.digests)
+    def add(self, shards: Sequence[Shard]) -> None:
+        self.shards += shards  # first, so that no reader finds a group without its shard
+        if shards:
+            self.table.add([shard.digests for shard in shards])

@@ -1,6 +1,6 @@
 """Taking in the contents of one push: digests made, what is known dropped, what is unfit refused, shards filled.
 
-intake = Intake(spec, index)
+intake = Intake(spec, index, hasher)
 for data, sizes in messages:
     if batch := intake.add(data, sizes): ...      a shard is full: make it durable, then answer
 batch = intake.rest()
@@ -20,8 +20,9 @@ from frostline_zoo.errors import InvalidError
 from frostline_zoo.examples.digest_table import key_of
 from frostline_zoo.examples.fitness import undecodable, unfit
 from frostline_zoo.examples.index import ExampleIndex
+from frostline_zoo.examples.row_hasher import RowHasher
 from frostline_zoo.examples.shards import SHARD_BYTES, Rows, shard_pieces
-from frostline_zoo.examples.spec import DIGEST_BYTES, Digests, ExampleSpec, contents_digests, rows_digests
+from frostline_zoo.examples.spec import DIGEST_BYTES, Digests, ExampleSpec, contents_digests
 
 MAX_REMEMBERED = 1_000_000
 """How many digests a stream remembers, so that no content goes into two of the shards that are just being written."""
@@ -72,9 +73,12 @@ class _Message:
 class Intake:
     """Sorts one stream of contents, which are of one spec, into batches, none larger than a shard and a message."""
 
-    def __init__(self, spec: ExampleSpec, index: ExampleIndex, shard_bytes: int = SHARD_BYTES) -> None:
+    def __init__(
+        self, spec: ExampleSpec, index: ExampleIndex, hasher: RowHasher, shard_bytes: int = SHARD_BYTES
+    ) -> None:
         self.spec = spec
         self._index = index
+        self._hasher = hasher
         self._shard_bytes = shard_bytes
         self._count = 0
         self._messages: list[_Message] = []
@@ -94,7 +98,7 @@ class Intake:
         if not data and not sizes:
             return None
         self._check(data, sizes)
-        digests = contents_digests(self.spec, _files(data, sizes)) if sizes else rows_digests(self.spec, data)
+        digests = contents_digests(self.spec, _files(data, sizes)) if sizes else self._hasher.digests(self.spec, data)
         self._messages.append(_Message(data, sizes, digests))
         self._size += len(data)
         return self.rest() if self._size >= self._shard_bytes else None

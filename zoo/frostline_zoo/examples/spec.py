@@ -97,7 +97,7 @@ def example_digest(spec: ExampleSpec, content: Buffer) -> bytes:
 
 def contents_digests(spec: ExampleSpec, contents: list[bytes] | list[memoryview]) -> Digests:
     """Returns the digests of many examples, (n, 32)."""
-    prefix = _prefix(spec)
+    prefix = digest_prefix(spec)
     return _packed([hashlib.sha256(b"".join((prefix, content))).digest() for content in contents])
 
 
@@ -114,12 +114,13 @@ def rows_digests(spec: ExampleSpec, rows: Buffer) -> Digests:
     return _packed(digests)
 
 
-def _prefix(spec: ExampleSpec) -> bytes:
+def digest_prefix(spec: ExampleSpec) -> bytes:
+    """Returns what stands before an example's content where it is hashed."""
     return f"frostline.example.v1\n{spec}\n".encode()
 
 
 def _started(spec: ExampleSpec) -> Any:
-    return hashlib.sha256(_prefix(spec))
+    return hashlib.sha256(digest_prefix(spec))
 
 
 def _packed(digests: list[bytes]) -> Digests:
