@@ -22,7 +22,7 @@ from subjects import unheard
 from frostline_server.features.features import CutTensor, Features
 from frostline_server.features.segment import feature_keys
 from frostline_server.features.store import FeatureStore
-from frostline_server.training.stage import read_ahead
+from frostline_server.training.stage import ReadAhead
 
 BATCH_SIZE = 32
 SEGMENT_BYTES = 64 << 20
@@ -50,9 +50,9 @@ def stored(folder: Path, rows: Any) -> Features:
     return Features([tensor], examples, None, None, store, unheard)
 
 
-def ours(features: Features, targets: Any, order: Any) -> Iterator[Any]:
+def ours(ahead: ReadAhead, order: Any) -> Iterator[Any]:
     """Yields an epoch's batches as a stage has them."""
-    for part in read_ahead(features, targets, order, 0, BATCH_SIZE):
+    for part in ahead.slices(order, 0):
         for start in range(0, len(part.order), BATCH_SIZE):
             yield part.features[0][start : start + BATCH_SIZE]
 
@@ -80,15 +80,15 @@ def main() -> None:
             folder.mkdir()
             rows = np.random.default_rng(0).random((total // row_bytes, row_bytes // 4), np.float32)
             np.save(folder / "rows.npy", rows)
-            features, mapped = stored(folder / "features", rows), np.load(folder / "rows.npy", mmap_mode="r")
-            targets, random = np.zeros(len(rows), np.int64), np.random.default_rng(2)
+            ahead = ReadAhead(stored(folder / "features", rows), np.zeros(len(rows), np.int64), BATCH_SIZE)
+            mapped, random = np.load(folder / "rows.npy", mmap_mode="r"), np.random.default_rng(2)
             for repeat in range(report.repeats + 1):
                 order = random.permutation(len(rows))
                 if not repeat:  # brings all into memory, and shows that both read the same
-                    both = zip(ours(features, targets, order), gathered(mapped, order), strict=True)
+                    both = zip(ours(ahead, order), gathered(mapped, order), strict=True)
                     assert all((left == right).all() for left, right in both)
                     continue
-                own = seconds(ours(features, targets, order))
+                own = seconds(ours(ahead, order))
                 bare = seconds(gathered(mapped, order))
                 for what, taken in (("frostline", own), ("numpy", bare)):
                     report.row(repeat=repeat, row_bytes=row_bytes, what=what, bytes_per_second=total / taken)

@@ -187,16 +187,8 @@ class Features:
         """Finds all rows of a view in the store at once, for many reads of some of them."""
         for tensor, rows in zip(self.tensors, self._rows, strict=True):
             if rows is not None:
-                view_kept = view if tensor.varies else 0
-                self._found = {**self._found, (tensor, view_kept): rows.find(self._keys(tensor, slice(None), view))}
-
-    def storage_order(self, places: Array, view: int = 0) -> npt.NDArray[np.int64]:
-        """Returns the order of `places` in which `read` is fastest."""
-        for tensor, rows in zip(self.tensors, self._rows, strict=True):
-            if rows is not None and not self._memory:
-                order: npt.NDArray[np.int64] = np.argsort(self._find(rows, tensor, places, view).addresses)
-                return order
-        return np.arange(len(places))
+                found = self._find(rows, tensor, slice(None), view)
+                self._found = {**self._found, (tensor, view if tensor.varies else 0): found}
 
     def in_memory(self, view: int = 0) -> list[Array]:
         """Returns all rows of a view that was filled into memory, one array a tensor: (n, *shape) each."""
@@ -273,7 +265,7 @@ class Features:
     def _keys(self, tensor: CutTensor, places: Any, view: int) -> Array:
         return feature_keys(self.examples.digests[places], view if tensor.varies else 0)
 
-    def _find(self, rows: TrunkRows, tensor: CutTensor, places: Array, view: int) -> Found:
+    def _find(self, rows: TrunkRows, tensor: CutTensor, places: Any, view: int) -> Found:
         found = self._found.get((tensor, view if tensor.varies else 0))
         if found is not None and rows.is_newest(found):
             return found.at(places)

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import resource
+import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,27 +27,41 @@ SEGMENTS = "[0-9]" * 8 + "-*.safetensors"
 
 
 _PLACE_BITS = 40
-_FETCHED_BYTES = 64 << 20  # more, read in storage order, the system reads ahead by itself
+_BLOCK_BYTES = 4 << 20
 _PROBED, _PROBED_EVERY = 8, 64
 _NOWHERE = -1
+
+
+class Index(NamedTuple):
+    """What is known of all rows, in the order of their hashes.
+
+    Attributes:
+        hashes: (n,) of the keys, ascending.
+        addresses: (n,), the number of each row's segment above its place there.
+        checksums: (n,), what each row comes to where it is what was stored under its key.
+    """
+
+    hashes: Words
+    addresses: npt.NDArray[np.int64]
+    checksums: Words
 
 
 class Found(NamedTuple):
     """Where the rows of n keys are.
 
     Attributes:
-        hashes: (n,) of the keys.
-        addresses: (n,), the number of each row's segment above its place there; -1 where there is no row.
-        seen: what they were looked up in: sorted hashes, and their addresses.
+        addresses: (n,), as in the index; -1 where there is no row.
+        checksums: (n,), as in the index; anything where there is no row.
+        seen: the index that they were looked up in.
     """
 
-    hashes: Words
     addresses: npt.NDArray[np.int64]
-    seen: tuple[Words, npt.NDArray[np.int64]]
+    checksums: Words
+    seen: Index
 
     def at(self, places: Array) -> Found:
         """Returns where the rows of those of the keys are that stand at `places`."""
-        return Found(self.hashes[places], self.addresses[places], self.seen)
+        return Found(self.addresses[places], self.checksums[places], self.seen)
 
 
 class TrunkRows:
@@ -61,11 +76,11 @@ class TrunkRows:
         self._row_words = -(-self.row_bytes // 8)
         self._segments: list[Segment] = []
         self._known: set[str] = set()
-        # Sorted hashes of the keys, and the addresses of their rows: one value, since threads read it while another
-        # one appends.
-        self._index = (np.empty(0, np.uint64), np.empty(0, np.int64))
+        # One value, since threads read it while another one appends.
+        self._index = Index(np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.uint64))
         self._next_sequence = 0
         self._until_probe, self._was_on_disk = 0, False
+        self._local = threading.local()
         self.refresh()
 
     def refresh(self) -> None:
@@ -93,12 +108,12 @@ class TrunkRows:
 
     def find(self, keys: Words) -> Found:
         """Returns where the rows of the keys (n, 5) are."""
-        known, addresses = seen = self._index
-        hashes = row_checksums(keys)
-        if not len(known):
-            return Found(hashes, np.full(len(keys), _NOWHERE), seen)
-        found = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
-        return Found(hashes, np.where(known[found] == hashes, addresses[found], _NOWHERE), seen)
+        index, hashes = self._index, row_checksums(keys)
+        if not len(index.hashes):
+            return Found(np.full(len(keys), _NOWHERE), np.zeros(len(keys), np.uint64), index)
+        found = np.minimum(np.searchsorted(index.hashes, hashes), len(index.hashes) - 1)
+        addresses = np.where(index.hashes[found] == hashes, index.addresses[found], _NOWHERE)
+        return Found(addresses, index.checksums[found], index)
 
     def is_newest(self, found: Found) -> bool:
         """Whether nothing was stored since the rows were found."""
@@ -107,42 +122,56 @@ class TrunkRows:
     def read(self, sought: Found, out: Array) -> npt.NDArray[np.bool_]:
         """Copies the rows that are there and whole into their places in `out`; returns which those are.
 
-        The other places of `out` hold anything afterwards. Rows in storage order are read without a second copy.
+        The other places of `out` hold anything afterwards.
 
         Args:
             sought: what `find` said of n keys.
             out: (n, *shape), C-contiguous, of this dtype.
         """
-        present = np.zeros(len(sought.hashes), bool)
-        found = np.flatnonzero(sought.addresses != _NOWHERE)
-        if not len(found):
-            return present
-        if (np.diff(sought.addresses[found]) < 0).any():
-            found = found[np.argsort(sought.addresses[found])]
-        segment_of, place_of = np.divmod(sought.addresses[found], 1 << _PLACE_BITS)
-        words = out.reshape(len(out), -1).view(np.uint64) if self.row_bytes % 8 == 0 and self.row_bytes else None
-        starts = [0, *(np.flatnonzero(np.diff(segment_of)) + 1).tolist(), len(found)]
-        if len(found) * self.row_bytes <= _FETCHED_BYTES and self._is_on_disk(segment_of, place_of):
+        present = np.zeros(len(sought.addresses), bool)
+        order = np.argsort(sought.addresses)  # in which the disk has them
+        order = order[np.count_nonzero(sought.addresses == _NOWHERE) :]
+        size = max(1, _BLOCK_BYTES // (8 * self._row_words or 1))
+        for start in range(0, len(order), size):
+            self._read_block(sought, order[start : start + size], out, present)
+        return present
+
+    def _read_block(self, sought: Found, places: Array, out: Array, present: npt.NDArray[np.bool_]) -> None:
+        """Reads the rows at `places`, which are in storage order and few enough for the processor's cache to hold them
+        from when they are copied until they are verified and stand where they belong.
+        """
+        segment_of, place_of = np.divmod(sought.addresses[places], 1 << _PLACE_BITS)
+        starts = [0, *(np.flatnonzero(np.diff(segment_of)) + 1).tolist(), len(places)]
+        if self._is_on_disk(segment_of, place_of):
             for start, end in itertools.pairwise(starts):
                 self._segments[segment_of[start]].fetch(place_of[start:end])
+        words = self._scratch(len(places))
+        is_whole = np.ones(len(places), bool)
         for start, end in itertools.pairwise(starts):
-            group, places = found[start:end], place_of[start:end]
-            first, hashes = int(group[0]), sought.hashes[group]
-            in_place = words is not None and group[-1] - first + 1 == len(group) and bool((np.diff(group) == 1).all())
-            into = words[first : first + len(group)] if words is not None and in_place else None
-            # The hash finds a row; the checksum, which covers the whole key, says whether it is the one asked for.
-            rows, whole = self._segments[segment_of[start]].read(places, hashes, into)
-            if into is None:
-                out[group[whole]] = from_words(rows[whole], self.shape, self.dtype)
-            present[group[whole]] = True
-        return present
+            is_whole[start:end] = self._segments[segment_of[start]].copy(place_of[start:end], words[start:end])
+        # The hash finds a row; the checksum, which covers the whole key, says whether it is the one asked for.
+        is_whole &= row_checksums(words) == sought.checksums[places]
+        if not is_whole.all():
+            places, words = places[is_whole], words[is_whole]
+        if 8 * self._row_words == self.row_bytes and self.row_bytes:
+            out.reshape(len(out), -1).view(np.uint64)[places] = words
+        else:
+            out[places] = from_words(words, self.shape, self.dtype)
+        present[places] = True
+
+    def _scratch(self, count: int) -> Words:
+        """Returns room for `count` rows, this thread's until it asks again: memory that is new costs a pass over it."""
+        if len(getattr(self._local, "words", ())) < count:
+            self._local.words = np.empty((count, self._row_words), np.uint64)
+        words: Words = self._local.words[:count]
+        return words
 
     def _is_on_disk(self, segment_of: Array, place_of: Array) -> bool:
         """Returns whether rows come from the disk and not from memory: whether one of a few did, now and then."""
         if not self._until_probe:
             faults, self._was_on_disk = _major_faults(), False
             for at in range(0, len(place_of), max(1, len(place_of) // _PROBED)):
-                self._segments[segment_of[at]].read(place_of[at : at + 1], np.zeros(1, np.uint64))
+                self._segments[segment_of[at]].copy(place_of[at : at + 1], np.empty((1, self._row_words), np.uint64))
                 if _major_faults() > faults:
                     self._was_on_disk = True
                     break
@@ -170,7 +199,7 @@ class TrunkRows:
 
     def count(self) -> int:
         """Returns how many keys have a row."""
-        return len(self._index[0])
+        return len(self._index.hashes)
 
     def _index_all(self) -> None:
         if not self._segments:
@@ -182,7 +211,8 @@ class TrunkRows:
         # Of several rows under one key the latest counts: it was written because the others were wrong.
         _, latest = np.unique(hashes[::-1], return_index=True)
         latest = len(hashes) - 1 - latest
-        self._index = (hashes[latest], addresses[latest])
+        checksums = np.concatenate([segment.row_checksums for segment in self._segments])
+        self._index = Index(hashes[latest], addresses[latest], checksums[latest])
 
 
 def _major_faults() -> int:

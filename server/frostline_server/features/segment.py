@@ -41,6 +41,7 @@ class Segment:
 
     Attributes:
         hashes: (n,) of the keys.
+        row_checksums: (n,), what `row_checksums` gives for each row that is what was stored under its key.
         row_words: how many words a row has.
     """
 
@@ -65,23 +66,19 @@ class Segment:
         self.row_words = self._rows.shape[1]
         self._rows_at = status.st_size - self._rows.nbytes  # the last of the three, by name
         self.hashes = row_checksums(keys)
-        self._checksums = np.array(checksums)  # copied, as what is mapped may be gone when it is asked for
+        self.row_checksums = checksums - _checksums_of_keys(trunk, self.hashes)
         self._path = path
-        self._trunk = trunk
 
-    def read(
-        self, places: np.ndarray[tuple[int], np.dtype[np.int64]], hashes: Words, out: Words | None = None
-    ) -> tuple[Words, np.ndarray]:
-        """Returns the rows at `places`, and for each whether it is what was stored under its key: (k, m), (k,).
+    def copy(self, places: np.ndarray[tuple[int], np.dtype[np.int64]], out: Words) -> bool:
+        """Copies the rows at `places` (k,) into `out` (k, m), and returns whether the file is still there.
 
-        `hashes` (k,) are those of the keys. The rows are copied into `out` (k, m) where it is given. Of a file that was
-        replaced or cut short since, none is: touching what is gone of a mapped file would end the process.
+        Of a file that was replaced or cut short since, nothing is copied: touching what is gone of a mapped file would
+        end the process.
         """
         if not self._is_there():
-            nothing = np.zeros((len(places), self.row_words), np.uint64) if out is None else out
-            return nothing, np.zeros(len(places), bool)
-        rows = np.take(self._rows, places, axis=0, out=out, mode="clip")
-        return rows, _checksums(self._trunk, hashes, rows) == self._checksums[places]
+            return False
+        np.take(self._rows, places, axis=0, out=out, mode="clip")  # another mode takes through a copy
+        return True
 
     def fetch(self, places: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
         """Asks the disk for the rows at `places`, all at once, and waits for none.
@@ -137,6 +134,9 @@ def segment_row_count(path: Path) -> int:
 
 
 def _checksums(trunk: str, hashes: Words, rows: Words) -> Words:
+    return row_checksums(rows) + _checksums_of_keys(trunk, hashes)
+
+
+def _checksums_of_keys(trunk: str, hashes: Words) -> Words:
     name = np.frombuffer(bytes.fromhex(trunk.removeprefix("sha256:")), np.uint64)[None, :]
-    sums: Words = row_checksums(rows) + hashes * np.uint64(3) + row_checksums(name) * np.uint64(5)
-    return sums
+    return hashes * np.uint64(3) + row_checksums(name) * np.uint64(5)

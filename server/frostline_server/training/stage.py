@@ -15,7 +15,7 @@ from frostline_server.training.augmentation import Views
 
 Array = npt.NDArray[Any]
 
-_SLICE_BYTES = 4 << 20
+_SLICE_BYTES = 16 << 20
 _SLICE_STEPS = 16
 _AHEAD = 2
 
@@ -45,6 +45,7 @@ class StageExamples:
         self._views = views
         self._in_memory = in_memory
         self._stays = in_memory and stays
+        self._ahead: list[ReadAhead] = []
 
     def fill(self) -> None:
         """Brings everything that stays into memory, and what is stored into the store."""
@@ -63,10 +64,8 @@ class StageExamples:
         view = self._views.of_epoch(epoch)
         taken = [(view, order), *((0, np.arange(len(targets))) for _, targets in self._parts[1:])]
         if not self._in_memory:
-            streams = [
-                read_ahead(features, targets, order, view, program.batch_size)
-                for (features, targets), (view, order) in zip(self._parts, taken, strict=True)
-            ]
+            self._ahead = self._ahead or [ReadAhead(*part, program.batch_size) for part in self._parts]
+            streams = [ahead.slices(order, view) for ahead, (view, order) in zip(self._ahead, taken, strict=True)]
             return program.in_slices(streams[0], streams[1] if len(streams) > 1 else None, between, stays=False)
         slices = []
         for (features, targets), (view, order) in zip(self._parts, taken, strict=True):
@@ -98,44 +97,45 @@ def _cut_up(whole: Slice, size: int) -> Iterator[Slice]:
         yield Slice(whole.features, whole.labels, whole.order[start : start + size])
 
 
-def read_ahead(features: Features, targets: Array, order: Array, view: int, batch_size: int) -> Iterator[Slice]:
-    """Yields an epoch's slices, each read while the ones before are trained on.
+class ReadAhead:
+    """Reads epochs of some examples in slices, each while the ones before are trained on."""
 
-    A slice's examples stand in it as the epoch takes them. Its arrays are the caller's until it asks for the next one.
-    """
-    # Stored rows are copied out of slices that stay in the processor's cache; rows that are computed take whole batches
-    # of the trunk, which a smaller slice would fill up.
-    rows = _SLICE_BYTES // max(1, features.row_bytes) if features.is_stored else features.chunk_rows
-    steps = -(-rows // batch_size)
-    size = batch_size * min(max(1, steps), -(-len(order) // batch_size))
-    # The training copies a slice to its device before it asks for the next one, so arrays are free again by then.
-    room = [(features.room_for(size), features.room_for(size)) for _ in range(_AHEAD + 1)]
+    def __init__(self, features: Features, targets: Array, batch_size: int) -> None:
+        self._features = features
+        self._targets = targets
+        # Rows that are computed take whole batches of the trunk, which a smaller slice would fill up.
+        rows = _SLICE_BYTES // max(1, features.row_bytes) if features.is_stored else features.chunk_rows
+        steps = max(1, -(-rows // batch_size))
+        self._size = batch_size * min(steps, -(-len(features) // batch_size))
+        # The training copies a slice to its device before it asks for the next one, so arrays are free again by then.
+        self._room = [features.room_for(self._size) for _ in range(_AHEAD + 1)]
 
-    def read(number: int) -> Slice:
-        places = order[number * size : (number + 1) * size]
-        found, taken = ([array[: len(places)] for array in arrays] for arrays in room[number % len(room)])
-        stored = features.storage_order(places, view)
-        back = np.empty(len(places), np.int64)
-        back[stored] = np.arange(len(places))
-        for rows, array in zip(features.read(places[stored], view, into=found), taken, strict=True):
-            np.take(rows, back, axis=0, out=array, mode="clip")  # another mode takes through a copy
-        return Slice(
-            [_filled_up(array, size) for array in taken], _filled_up(targets[places], size), np.arange(len(back))
-        )
+    def slices(self, order: Array, view: int) -> Iterator[Slice]:
+        """Yields the slices of an epoch that takes the examples in `order`.
 
-    features.look_up(view)
-    count = -(-len(order) // size)
-    with ThreadPoolExecutor(_AHEAD, thread_name_prefix="read-ahead") as threads:
-        ahead = [threads.submit(read, number) for number in range(min(_AHEAD, count))]
-        try:
-            for number in range(count):
-                part = ahead.pop(0).result()
-                if number + _AHEAD < count:
-                    ahead.append(threads.submit(read, number + _AHEAD))
-                yield part
-        finally:
-            for future in ahead:
-                future.cancel()
+        A slice's examples stand in it as the epoch takes them. Its arrays are the caller's until it asks for the next
+        one.
+        """
+        self._features.look_up(view)
+        count = -(-len(order) // self._size)
+        with ThreadPoolExecutor(_AHEAD, thread_name_prefix="read-ahead") as threads:
+            ahead = [threads.submit(self._read, number, order, view) for number in range(min(_AHEAD, count))]
+            try:
+                for number in range(count):
+                    part = ahead.pop(0).result()
+                    if number + _AHEAD < count:
+                        ahead.append(threads.submit(self._read, number + _AHEAD, order, view))
+                    yield part
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def _read(self, number: int, order: Array, view: int) -> Slice:
+        places = order[number * self._size : (number + 1) * self._size]
+        room = [array[: len(places)] for array in self._room[number % len(self._room)]]
+        rows = self._features.read(places, view, into=room)
+        targets = _filled_up(self._targets[places], self._size)
+        return Slice([_filled_up(array, self._size) for array in rows], targets, np.arange(len(places)))
 
 
 def _filled_up(rows: Array, size: int) -> Array:
