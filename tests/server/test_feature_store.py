@@ -11,6 +11,7 @@ import pytest
 from frostline_server.features.checksums import as_words, from_words, row_checksums
 from frostline_server.features.segment import feature_keys
 from frostline_server.features.store import FeatureStore, TrunkRows
+from frostline_zoo.tensors import decode_tensors, encode_tensors
 
 TRUNK = "sha256:" + "a1" * 32
 OTHER = "sha256:" + "b2" * 32
@@ -44,6 +45,16 @@ def test_rows_come_back_bit_for_bit_in_any_order(tmp_path: Path, shape: tuple[in
     present, out = read(FeatureStore(tmp_path).open(TRUNK, shape, dtype), keys(30)[order])
     assert present.all()
     assert out.tobytes() == rows[order].tobytes()
+
+
+def test_rows_come_in_pieces_into_one_canonical_file(tmp_path: Path) -> None:
+    rows, store = RNG.standard_normal((30, 3)).astype(np.float32), FeatureStore(tmp_path)
+    store.append(store.open(TRUNK, (3,), "float32"), keys(30), rows[:7], rows[7:8], rows[8:])
+    present, out = read(store.open(TRUNK, (3,), "float32"), keys(30))
+    assert present.all()
+    assert out.tobytes() == rows.tobytes()
+    (segment,) = tmp_path.rglob("*.safetensors")
+    assert encode_tensors(decode_tensors(segment.read_bytes())) == segment.read_bytes()
 
 
 def test_rows_of_other_examples_trunks_and_views_are_not_there(tmp_path: Path) -> None:

@@ -10,14 +10,14 @@ first.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
-import safetensors
 import safetensors.numpy
 
 from frostline_zoo.errors import CorruptError
@@ -48,16 +48,20 @@ def encode_tensors(tensors: Mapping[str, Array]) -> bytes:
     return safetensors.numpy.save(_ordered(tensors))
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Array]) -> None:
-    """Writes what `encode_tensors` returns to a file, which may be large: no copy of it is made in memory.
+def tensors_header(tensors: Sequence[tuple[str, str, tuple[int, ...]]]) -> bytes:
+    """Returns what `encode_tensors` puts before the arrays, for those who write large ones piece by piece.
 
-    Raises:
-        OSError: the disk does not take it.
+    Args:
+        tensors: the name, dtype (as in `DTYPES`) and shape of each in the canonical order: wider dtypes first, then by
+            name.
     """
-    try:
-        safetensors.numpy.save_file(_ordered(tensors), path)
-    except safetensors.SafetensorError as error:
-        raise OSError("the tensors cannot be written") from error
+    entries, end = {}, 0
+    for name, dtype, shape in tensors:
+        start, end = end, end + math.prod(shape) * DTYPES[dtype].itemsize
+        entries[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
 
 
 def _ordered(tensors: Mapping[str, Array]) -> dict[str, Array]:

@@ -53,7 +53,8 @@ def compiled(compute: Callable[[list[Any]], list[Any]]) -> Callable[[Sequence[Ar
 
     def run(inputs: Sequence[Array]) -> list[Array]:
         try:
-            return [output.numpy() for output in program([tf.convert_to_tensor(array) for array in inputs])]
+            # The arrays are the tensors' own memory, which cannot be written to: `numpy` would copy it.
+            return [np.asarray(output) for output in program([tf.convert_to_tensor(array) for array in inputs])]
         except tf.errors.InvalidArgumentError as error:
             raise InvalidError(
                 "the network cannot take these rows: a value is outside what one of its layers takes, "

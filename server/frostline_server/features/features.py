@@ -171,6 +171,8 @@ class Features:
         view = view if self.varies else 0
         if view in self._memory:
             return [array[places] for array in self._memory[view]]
+        if self._is_missing(places, view).all():
+            return self._compute(places, view)[0]
         out = into or self.room_for(len(places))
         there = self._read_stored(places, view, out)
         lost = np.flatnonzero(~there)
@@ -212,7 +214,7 @@ class Features:
                 for number, (tensor, rows) in enumerate(zip(self.tensors, self._rows, strict=True)):
                     if rows is not None:
                         keys = np.concatenate([self._keys(tensor, places, view) for places, view, _ in waiting])
-                        self._store.append(rows, keys, _joined([arrays[number] for _, _, arrays in waiting]))
+                        self._store.append(rows, keys, *(arrays[number] for _, _, arrays in waiting))
             except ExhaustedError as full:
                 self._stop_storing(full.message)
             except (OSError, CorruptError):
@@ -275,7 +277,7 @@ class Features:
         there = np.full(len(self.examples.digests[places]), self._is_kept)
         for tensor, rows in zip(self.tensors, self._rows, strict=True):
             if rows is not None:
-                there &= rows.has(self._keys(tensor, places, view))
+                there &= self._find(rows, tensor, places, view).are_there
         return ~there
 
     def _fill_view(self, view: int, into_memory: bool) -> None:

@@ -59,6 +59,12 @@ class Found(NamedTuple):
     checksums: Words
     seen: Index
 
+    @property
+    def are_there(self) -> npt.NDArray[np.bool_]:
+        """Which of the keys (n,) have a row, whole or not."""
+        there: npt.NDArray[np.bool_] = self.addresses != _NOWHERE
+        return there
+
     def at(self, places: Array) -> Found:
         """Returns where the rows of those of the keys are that stand at `places`."""
         return Found(self.addresses[places], self.checksums[places], self.seen)
@@ -101,11 +107,6 @@ class TrunkRows:
         if new:
             self._index_all()
 
-    def has(self, keys: Words) -> npt.NDArray[np.bool_]:
-        """Returns which of the keys (n, 5) have a row, whole or not."""
-        there: npt.NDArray[np.bool_] = self.find(keys).addresses != _NOWHERE
-        return there
-
     def find(self, keys: Words) -> Found:
         """Returns where the rows of the keys (n, 5) are."""
         index, hashes = self._index, row_checksums(keys)
@@ -130,7 +131,7 @@ class TrunkRows:
         """
         present = np.zeros(len(sought.addresses), bool)
         order = np.argsort(sought.addresses)  # in which the disk has them
-        order = order[np.count_nonzero(sought.addresses == _NOWHERE) :]
+        order = order[len(order) - np.count_nonzero(sought.are_there) :]
         size = max(1, _BLOCK_BYTES // (8 * self._row_words or 1))
         for start in range(0, len(order), size):
             self._read_block(sought, order[start : start + size], out, present)
@@ -179,8 +180,8 @@ class TrunkRows:
         self._until_probe -= 1
         return self._was_on_disk
 
-    def append(self, keys: Words, rows: Array) -> None:
-        """Stores rows: keys (n, 5), rows (n, *shape). A key that is stored already is found here from now on.
+    def append(self, keys: Words, *rows: Array) -> None:
+        """Stores rows: keys (n, 5), rows (n, *shape) in pieces. A key that is stored already is found here from now on.
 
         Raises:
             OSError: the disk does not take them.
@@ -191,7 +192,7 @@ class TrunkRows:
             staged = description.with_suffix(f".{os.getpid()}.tmp")
             staged.write_text(json.dumps({"shape": list(self.shape), "dtype": self.dtype}))
             os.replace(staged, description)
-        path = write_segment(self._folder, self._next_sequence, self.trunk, keys, as_words(rows))
+        path = write_segment(self._folder, self._next_sequence, self.trunk, keys, [as_words(piece) for piece in rows])
         self._next_sequence += 1
         self._known.add(path.name)
         self._segments.append(Segment(path, self.trunk))

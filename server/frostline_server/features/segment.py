@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from frostline_server.features.checksums import Words, row_checksums
 from frostline_zoo.errors import CorruptError
-from frostline_zoo.tensors import map_tensors, write_tensors
+from frostline_zoo.tensors import map_tensors, tensors_header
 
 KEY_WORDS = 5
 OVERHEAD_BYTES = 56  # of each row: its key, its checksum, and what fills it up to whole words
@@ -106,16 +107,23 @@ class Segment:
         return (status.st_ino, status.st_size) == self._mapped
 
 
-def write_segment(folder: Path, sequence: int, trunk: str, keys: Words, rows: Words) -> Path:
-    """Writes rows as a new segment, there whole or not at all.
+def write_segment(folder: Path, sequence: int, trunk: str, keys: Words, pieces: Sequence[Words]) -> Path:
+    """Writes rows as a new segment, there whole or not at all. They come in pieces, which are not put together first.
 
     Not synced: what a power cut takes or tears is found by its checksum, and computed again.
     """
-    tensors = {"keys": keys, "rows": rows, "checksums": _checksums(trunk, row_checksums(keys), rows)}
+    checksums = _checksums_of_keys(trunk, row_checksums(keys)) + np.concatenate(
+        [row_checksums(rows) for rows in pieces]
+    )
+    count, row_words = len(keys), pieces[0].shape[1]
+    shapes = {"checksums": (count,), "keys": keys.shape, "rows": (count, row_words)}
     path = folder / f"{sequence:08d}-{uuid.uuid4().hex[:8]}.safetensors"
     staged = path.with_suffix(".tmp")
     try:
-        write_tensors(staged, tensors)
+        with staged.open("wb") as file:
+            file.write(tensors_header([(name, "U64", shape) for name, shape in shapes.items()]))
+            for array in (checksums, keys, *pieces):
+                file.write(array.data)
         os.replace(staged, path)
     except BaseException:
         staged.unlink(missing_ok=True)
@@ -131,10 +139,6 @@ def segment_row_count(path: Path) -> int:
             return int(header["keys"]["shape"][0])
         except (ValueError, KeyError, TypeError, IndexError, ArithmeticError, RecursionError):
             return 0
-
-
-def _checksums(trunk: str, hashes: Words, rows: Words) -> Words:
-    return row_checksums(rows) + _checksums_of_keys(trunk, hashes)
 
 
 def _checksums_of_keys(trunk: str, hashes: Words) -> Words:

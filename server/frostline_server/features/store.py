@@ -97,8 +97,8 @@ class FeatureStore:
         """Waits until nobody else fills a trunk, and then fills it alone, so that no row is computed twice."""
         return locks.awaited(self._lock(trunk, dtype, "filling"), while_waiting)
 
-    def append(self, rows: TrunkRows, keys: np.ndarray, values: np.ndarray) -> None:
-        """Stores rows of a trunk, after what is worth less has made room for them.
+    def append(self, rows: TrunkRows, keys: np.ndarray, *values: np.ndarray) -> None:
+        """Stores rows of a trunk, in pieces, after what is worth less has made room for them.
 
         Raises:
             ExhaustedError: the budget is too small for them beside what running jobs read.
@@ -106,12 +106,12 @@ class FeatureStore:
         """
         size_bytes = len(keys) * (rows.row_bytes + OVERHEAD_BYTES) + _HEADER_BYTES
         if self.budget_bytes is None:
-            rows.append(keys, values)
+            rows.append(keys, *values)
             return
         with locks.awaited(self.root / "locks" / "budget", lambda: None):  # what is free is given away once
             self._remove_unfinished()
             self._make_room(size_bytes, self.budget_bytes)
-            rows.append(keys, values)
+            rows.append(keys, *values)
 
     def size_bytes(self) -> int:
         """Returns what all segments take on disk, in bytes."""

@@ -305,7 +305,7 @@ class _StagePlanner:
             for view in views:
                 there = np.full(len(part), bool(opened))
                 for tensor, rows in opened:
-                    there &= rows.has(feature_keys(digests, view if tensor.varies else 0))
+                    there &= rows.find(feature_keys(digests, view if tensor.varies else 0)).are_there
                 count += int(there.sum())
         return count
 

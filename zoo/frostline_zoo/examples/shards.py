@@ -11,8 +11,6 @@ A shard is written from pieces that are in memory already and read through a map
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from typing_extensions import Buffer
 
 from frostline_zoo.errors import CorruptError
 from frostline_zoo.examples.spec import DIGEST_BYTES, Digests, ExampleSpec
-from frostline_zoo.tensors import map_tensors
+from frostline_zoo.tensors import map_tensors, tensors_header
 
 SHARD_BYTES = 16 << 20
 """How much content a shard holds before the next one is begun.
@@ -63,31 +61,22 @@ def shard_pieces(
     if spec.is_image:
         offsets = np.concatenate([[0], np.cumsum(sizes)]).astype("<u8")
         total = int(offsets[-1])
-        yield _header([("offsets", "U64", (count + 1,)), ("bytes", "U8", (total,)), ("digests", "U8", digests.shape)])
+        yield tensors_header(
+            [("offsets", "U64", (count + 1,)), ("bytes", "U8", (total,)), ("digests", "U8", digests.shape)]
+        )
         yield offsets.tobytes()
         yield from contents
         yield digests.tobytes()
         return
     rows = ("rows", _SAFETENSORS_NAMES[spec.dtype], (count, *spec.shape))
     if spec.dtype in ("uint8", "bool"):  # safetensors puts wider dtypes first, then goes by name
-        yield _header([("digests", "U8", digests.shape), rows])
+        yield tensors_header([("digests", "U8", digests.shape), rows])
         yield digests.tobytes()
         yield from contents
     else:
-        yield _header([rows, ("digests", "U8", digests.shape)])
+        yield tensors_header([rows, ("digests", "U8", digests.shape)])
         yield from contents
         yield digests.tobytes()
-
-
-def _header(tensors: list[tuple[str, str, tuple[int, ...]]]) -> bytes:
-    entries, end = {}, 0
-    for name, dtype, shape in tensors:
-        start, width = end, 1 if dtype == "BOOL" else int(dtype[1:]) // 8
-        end += math.prod(shape) * width
-        entries[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
-    text = json.dumps(entries, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text
 
 
 class Shard:
