@@ -341,8 +341,7 @@ class Features:
 
     def _compute(self, places: Array, view: int, keep: Array | None = None) -> tuple[list[Array], list[Array]]:
         """Computes rows and keeps them, or those that `keep` says; returns them as they are kept, and exact."""
-        below = [self.examples.inputs(places)] if self.below is None else self.below.read(places, view, exact=True)
-        exact = below if self._trunk is None else self._run(self._trunk, below, places, view)
+        exact = self._read_below(places, view) if self._trunk is None else self._run(self._trunk, places, view)
         kept = [tensor.rounded(rows) for tensor, rows in zip(self.tensors, exact, strict=True)]
         with self._changing:
             self.computed += len(places)
@@ -358,18 +357,28 @@ class Features:
             self.flush()
         return kept, exact
 
-    def _run(self, trunk: Trunk, rows: list[Array], places: Array, view: int) -> list[Array]:
-        """Returns what a trunk makes of any number of rows; the last batch is filled up with its last row."""
-        digests = self.examples.digests[places]
+    def _read_below(self, places: Array, view: int) -> list[Array]:
+        """Returns what the trunk starts from: the rows of the cut below, exact, or the examples as inputs."""
+        return [self.examples.inputs(places)] if self.below is None else self.below.read(places, view, exact=True)
+
+    def _run(self, trunk: Trunk, places: Array, view: int) -> list[Array]:
+        """Returns what a trunk makes of any number of examples; the last batch is filled up with its last row.
+
+        What it starts from is read batch by batch: as inputs, decoded images of several batches would take memory that
+        is new each time.
+        """
         parts: list[list[Array]] = []
-        for batch in _chunks(np.arange(len(places)), trunk.batch_size):
+        for batch in _chunks(places, trunk.batch_size):
             self._listener.filled(0, 0)  # which may raise to stop: a batch of a large network takes seconds
-            taken: Any = slice(batch[0], batch[-1] + 1)
-            if len(batch) < trunk.batch_size:
-                taken = np.concatenate([batch, np.repeat(batch[-1:], trunk.batch_size - len(batch))])
-            outputs = trunk.forward([array[taken] for array in rows], digests[taken], view)
-            parts.append([output[: len(batch)] for output in outputs])
+            rows, digests = self._read_below(batch, view), self.examples.digests[batch]
+            if missing := trunk.batch_size - len(batch):
+                rows, digests = [_filled_up(array, missing) for array in rows], _filled_up(digests, missing)
+            parts.append([output[: len(batch)] for output in trunk.forward(rows, digests, view)])
         return [_joined(arrays) for arrays in zip(*parts, strict=True)]
+
+
+def _filled_up(rows: Array, count: int) -> Array:
+    return np.concatenate([rows, np.repeat(rows[-1:], count, axis=0)])
 
 
 def _joined(arrays: Sequence[Array]) -> Array:
