@@ -34,7 +34,7 @@ _FLUSH_SECONDS = 5.0
 _CHUNK_BYTES = 32 << 20
 _CHUNK_BATCHES = 4
 _CHUNKS = 8
-_IN_FLIGHT = 2
+_IN_FLIGHT = 4
 _UNWRITABLE = "the disk does not take them; the job goes on"
 
 
@@ -308,10 +308,10 @@ class Features:
         self._memory[view] = held
 
     def _in_flight(self, places: Array, work: Callable[[Array], list[Array]]) -> Iterator[tuple[Array, list[Array]]]:
-        """Yields chunks of places and what `work` makes of them, two at a time.
+        """Yields chunks of places and what `work` makes of them, a few at a time.
 
-        While the trunk computes one chunk, the other's examples are read and decoded, or its rows written. Few rows are
-        cut up too, so that there is another one.
+        While the trunk computes one chunk, the examples of others are read and decoded, or their rows written. Few rows
+        are cut up too, so that there are others.
         """
         batches = max(1, round(len(places) / _CHUNKS / self._batch_size))
         chunks = list(_chunks(places, min(self.chunk_rows, batches * self._batch_size)))
@@ -341,7 +341,8 @@ class Features:
 
     def _compute(self, places: Array, view: int, keep: Array | None = None) -> tuple[list[Array], list[Array]]:
         """Computes rows and keeps them, or those that `keep` says; returns them as they are kept, and exact."""
-        exact = self._read_below(places, view) if self._trunk is None else self._run(self._trunk, places, view)
+        below = [self.examples.inputs(places)] if self.below is None else self.below.read(places, view, exact=True)
+        exact = below if self._trunk is None else self._run(self._trunk, below, places, view)
         kept = [tensor.rounded(rows) for tensor, rows in zip(self.tensors, exact, strict=True)]
         with self._changing:
             self.computed += len(places)
@@ -357,28 +358,18 @@ class Features:
             self.flush()
         return kept, exact
 
-    def _read_below(self, places: Array, view: int) -> list[Array]:
-        """Returns what the trunk starts from: the rows of the cut below, exact, or the examples as inputs."""
-        return [self.examples.inputs(places)] if self.below is None else self.below.read(places, view, exact=True)
-
-    def _run(self, trunk: Trunk, places: Array, view: int) -> list[Array]:
-        """Returns what a trunk makes of any number of examples; the last batch is filled up with its last row.
-
-        What it starts from is read batch by batch: as inputs, decoded images of several batches would take memory that
-        is new each time.
-        """
+    def _run(self, trunk: Trunk, rows: list[Array], places: Array, view: int) -> list[Array]:
+        """Returns what a trunk makes of any number of rows; the last batch is filled up with its last row."""
+        digests = self.examples.digests[places]
         parts: list[list[Array]] = []
-        for batch in _chunks(places, trunk.batch_size):
+        for batch in _chunks(np.arange(len(places)), trunk.batch_size):
             self._listener.filled(0, 0)  # which may raise to stop: a batch of a large network takes seconds
-            rows, digests = self._read_below(batch, view), self.examples.digests[batch]
-            if missing := trunk.batch_size - len(batch):
-                rows, digests = [_filled_up(array, missing) for array in rows], _filled_up(digests, missing)
-            parts.append([output[: len(batch)] for output in trunk.forward(rows, digests, view)])
+            taken: Any = slice(batch[0], batch[-1] + 1)
+            if len(batch) < trunk.batch_size:
+                taken = np.concatenate([batch, np.repeat(batch[-1:], trunk.batch_size - len(batch))])
+            outputs = trunk.forward([array[taken] for array in rows], digests[taken], view)
+            parts.append([output[: len(batch)] for output in outputs])
         return [_joined(arrays) for arrays in zip(*parts, strict=True)]
-
-
-def _filled_up(rows: Array, count: int) -> Array:
-    return np.concatenate([rows, np.repeat(rows[-1:], count, axis=0)])
 
 
 def _joined(arrays: Sequence[Array]) -> Array:
