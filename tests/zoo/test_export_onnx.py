@@ -50,6 +50,12 @@ LAYERS: list[tuple[str, dict[str, Any], tuple[int | None, ...]]] = [
     ("LeakyReLU", {}, ROW),
     ("ELU", {"alpha": 0.5}, ROW),
     ("Softmax", {"axis": 1}, ROWS),
+    ("STFTSpectrogram", {"frame_length": 4, "frame_step": 3, "fft_length": 8, "window": None}, (30, 2)),
+    (
+        "STFTSpectrogram",
+        {"mode": "magnitude", "frame_length": 3, "fft_length": 4, "window": None, "padding": "same"},
+        ROWS,
+    ),
     ("Flatten", {}, IMAGE),
     ("Reshape", {"target_shape": (6, -1)}, IMAGE),
     ("Permute", {"dims": (3, 1, 2)}, IMAGE),
@@ -181,6 +187,7 @@ def test_what_onnx_is_not_told_is_refused_by_the_layers_name(tmp_path: Path) -> 
         (layers.LSTM(3, name="odd"), (4, 2)),
         (layers.Dense(3, activation="sparsemax", name="odd"), (4,)),
         (layers.Dense(3, dtype="float16", name="odd"), (4,)),
+        (layers.STFTSpectrogram("angle", 2, window=None, name="odd"), (8, 1)),
         (layers.Embedding(5, 2, mask_zero=True, name="odd"), (4,)),
         (layers.Resizing(3, 3, interpolation="bicubic", name="odd"), (4, 4, 1)),
     ]:

@@ -77,6 +77,7 @@ def test_other_weights_or_another_class_are_another_digest() -> None:
     [
         ("Dropout", {"rate": 0.2, "seed": 1}, {"rate": 0.5, "seed": None}),
         ("BatchNormalization", {"axis": -1, "momentum": 0.9}, {"axis": -1, "momentum": 0.99}),
+        ("STFTSpectrogram", {"mode": "log", "window": [1.0], "scaling": None}, {"mode": "log", "scaling": "density"}),
         ("LSTM", {"units": 3, "recurrent_dropout": 0.1}, {"units": 3, "recurrent_dropout": 0.0}),
         (
             "TimeDistributed",

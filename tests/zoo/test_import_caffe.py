@@ -232,7 +232,6 @@ def overflowing() -> bytes:
         (b"layer { name: 'x' type:", b"", "BAD_CAFFE"),
         (b"layer } {", b"", "BAD_CAFFE"),
         (b"\x00\xff", b"", "BAD_CAFFE"),
-        (prototxt(IMAGE, "LRN x -> y"), b"", "UNSUPPORTED_LAYER"),
         (prototxt(IMAGE, "Anything x -> y"), b"", "UNSUPPORTED_LAYER"),
     ],
 )

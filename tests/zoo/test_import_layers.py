@@ -74,6 +74,7 @@ SAMPLES: dict[str, Sample] = {
     "Rescaling": ({"scale": [1.0, 2, 3], "offset": [0.0, 0, 1]}, (8, 8, 3)),
     "Reshape": ({"target_shape": (-1, 2)}, (8, 4)),
     "Resizing": ({"height": 5, "width": 6, "interpolation": "bicubic"}, (8, 8, 3)),
+    "STFTSpectrogram": ({"frame_length": 4, "fft_length": 8, "window": [0.5, 1.0, 1.0, 0.5]}, (8, 4)),
     "SimpleRNN": ({"units": 3}, (8, 4)),
     "Softmax": ({}, (4,)),
     "Subtract": ({}, PAIR),

@@ -152,7 +152,7 @@ def test_a_file_that_would_do_harm_is_refused(make: Callable[[], onnx.ModelProto
 
 MIXES = {"w": np.array([-1, 6])}
 UNSAYABLE = {
-    "LRN": model([node("LRN", "x -> y", size=5)], (1, 3, 8, 8)),
+    "LRN": model([node("LRN", "x -> y", size=5, bias=0.0)], (1, 3, 8, 8)),
     "TopK": model([node("TopK", "x k -> y _")], (1, 8), {"k": np.array([2])}),
     "Reshape": model([node("Reshape", "x w -> y")], ("n", 3, 4), MIXES),
     "Transpose": model(

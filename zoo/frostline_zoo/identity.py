@@ -40,6 +40,7 @@ _TRAINING_ONLY: dict[str, set[str]] = {
     "LSTM": _RECURRENT,
     "GRU": _RECURRENT,
     "SimpleRNN": _RECURRENT,
+    "STFTSpectrogram": {"window", "scaling", "periodic"},  # what its first kernels are made of
     "MultiHeadAttention": {"dropout"},
     "GroupedQueryAttention": {"dropout"},
     "Attention": {"dropout"},

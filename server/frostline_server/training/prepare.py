@@ -24,6 +24,7 @@ from frostline_zoo.examples.dataset import Examples, check_fits
 from frostline_zoo.graph import Cut, cut_through
 from frostline_zoo.names import parse_model_reference
 from frostline_zoo.networks.build import Network
+from frostline_zoo.networks.split import thaw_above
 
 Array = npt.NDArray[Any]
 
@@ -84,10 +85,8 @@ def prepare(recipe: Recipe, zoo: ZooAccess) -> Prepared:
 
 
 def _check_trains(network: Network, cut: Cut) -> None:
-    above = [layer for name, layer in network.layers.items() if name not in cut.frozen]
-    for layer in above:
-        layer.trainable = True
-    if not any(layer.trainable_weights for layer in above):
+    thaw_above(network, cut)
+    if not any(layer.trainable_weights for layer in network.layers.values()):
         raise InvalidError("nothing above the cut has weights to train: freeze fewer layers, or add layers to the head")
 
 

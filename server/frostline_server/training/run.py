@@ -27,7 +27,7 @@ from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.graph import Cut
 from frostline_zoo.manifest import Layer, Manifest
 from frostline_zoo.networks.describe import describe
-from frostline_zoo.networks.split import split
+from frostline_zoo.networks.split import split, thaw_above
 
 CHECKPOINT_SECONDS = 10.0
 
@@ -164,8 +164,7 @@ class _Run:
         if self._state.layers:  # described anew: an earlier stage has changed layers that this one may freeze
             known = self.untouched_layers()
             manifest = describe(self._network.model, manifest.preprocessing, known=known).manifest
-        for name, layer in self._network.layers.items():
-            layer.trainable = name not in cut.frozen
+        thaw_above(self._network, cut)
         self._around.forget([layer for name, layer in self._network.layers.items() if name not in cut.frozen])
         return Frozen(replace(self._network, manifest=manifest), self._around.programs)
 

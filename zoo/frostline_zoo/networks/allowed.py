@@ -32,9 +32,9 @@ _LAYER_NAMES = """
     Multiply Normalization PReLU Permute RMSNormalization RandomBrightness RandomColorDegeneration RandomColorJitter
     RandomContrast RandomCrop RandomErasing RandomFlip RandomGrayscale RandomHue RandomInvert RandomPerspective
     RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomTranslation RandomZoom ReLU
-    RepeatVector Rescaling Reshape Resizing SeparableConv1D SeparableConv2D SimpleRNN Softmax SpatialDropout1D
-    SpatialDropout2D SpatialDropout3D Subtract TimeDistributed UnitNormalization UpSampling1D UpSampling2D
-    UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
+    RepeatVector Rescaling Reshape Resizing STFTSpectrogram SeparableConv1D SeparableConv2D SimpleRNN Softmax
+    SpatialDropout1D SpatialDropout2D SpatialDropout3D Subtract TimeDistributed UnitNormalization UpSampling1D
+    UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
 """
 _INITIALIZER_NAMES = """
     Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity LecunNormal LecunUniform Ones Orthogonal
@@ -177,6 +177,9 @@ def _checked_value(class_name: str, key: str, value: Any, name: str) -> Any:
         return value if isinstance(value, int) and 0 <= value <= _MAX_INTEGER else None
     if class_name == "EinsumDense" and key == "equation" and isinstance(value, str) and _EQUATION.fullmatch(value):
         return value
+    if class_name == "STFTSpectrogram" and key == "window" and isinstance(value, str):
+        text = f"layer {name!r}: a window by its name is not supported: give its numbers, or null for none"
+        raise InvalidError(text, reason="UNSUPPORTED_LAYER")
     return _plain(key, value, name)
 
 

@@ -14,6 +14,9 @@ from frostline_zoo.graph import Cut, calls_in_order
 from frostline_zoo.manifest import TensorRef
 from frostline_zoo.networks.build import Network, replay, single
 
+# Layers whose weights are no parameters of the network, only what its function is written with.
+_NEVER_TRAIN = {"STFTSpectrogram"}
+
 
 @dataclass(frozen=True)
 class Split:
@@ -29,6 +32,12 @@ class Split:
 
     trunk: Any | None
     head: Any
+
+
+def thaw_above(network: Network, cut: Cut) -> None:
+    """Lets the layers above a cut train, and no others."""
+    for name, layer in network.layers.items():
+        layer.trainable = name not in cut.frozen and type(layer).__name__ not in _NEVER_TRAIN
 
 
 def split(network: Network, cut: Cut) -> Split:

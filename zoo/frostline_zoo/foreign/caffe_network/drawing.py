@@ -16,6 +16,7 @@ from frostline_zoo.foreign.canvas.canvas import Canvas
 from frostline_zoo.foreign.canvas.constants import affine
 from frostline_zoo.foreign.canvas.convolutions import convolved, dense, transposed_convolution
 from frostline_zoo.foreign.canvas.held import Constant, Held, UnsayableError, product
+from frostline_zoo.foreign.canvas.local_response import normalized_across_channels, normalized_within_channels
 from frostline_zoo.foreign.canvas.norms import batch_normalized
 from frostline_zoo.foreign.canvas.pools import average_pooled, global_pooled, max_pooled, reaching_over
 from frostline_zoo.foreign.canvas.spans import sliced
@@ -301,7 +302,16 @@ def _shuffle(step: Step) -> Held:
 
 @drawn("LRN")
 def _lrn(step: Step) -> Held:
-    raise UnsayableError("normalizes across neighbouring channels or places (LRN), for which Keras has no layer")
+    p = step.layer.parameters("lrn")
+    size, alpha, beta = p.int("local_size", 5), p.float("alpha", 1.0), p.float("beta", 0.75)
+    if size % 2 == 0:
+        raise UnsayableError("has an even local_size, which Caffe has not")
+    region = p.word("norm_region", "ACROSS_CHANNELS")
+    if region in ("ACROSS_CHANNELS", "0"):
+        return normalized_across_channels(step.canvas, step.layer.name, step.x, size, alpha, beta, p.float("k", 1.0))
+    if region in ("WITHIN_CHANNEL", "1"):
+        return normalized_within_channels(step.canvas, step.layer.name, step.x, size, alpha, beta)
+    raise UnsayableError("normalizes over an unknown region")
 
 
 def _window(p: Message, size: Sides, dilations: list[int]) -> Window:

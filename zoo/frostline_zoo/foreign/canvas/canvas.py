@@ -45,6 +45,7 @@ class Canvas:
         shape: tuple[Side, ...] | None = None,
         order: Order | None = None,
         weights: Mapping[str, Constant] | None = None,
+        constants: tuple[Array, ...] = (),
         never_negative: bool = False,
     ) -> Held:
         """Adds a layer with one call, and returns its output.
@@ -57,13 +58,14 @@ class Canvas:
             shape: its output's, as the other tool has it; its first input's by default.
             order: in which Keras holds its output; its first input's by default.
             weights: by Keras's names, in Keras's order and layouts.
+            constants: in place of weights, of a layer that holds the same ones in every network; no file has them.
             never_negative: whether its output is.
         """
         own = self._unique(name)
         first = inputs if isinstance(inputs, Held) else inputs[0]
         argument: Any = _tensor(inputs) if isinstance(inputs, Held) else [_tensor(each) for each in inputs]
         arrays = tuple(constant.array.astype(np.float32, copy=False) for constant in (weights or {}).values())
-        self._layers[own] = DraftLayer(own, class_name, config or {}, (Call([argument]),), arrays)
+        self._layers[own] = DraftLayer(own, class_name, config or {}, (Call([argument]),), arrays or constants)
         for key, constant in (weights or {}).items():
             self._note(own, key, constant)
         return Held(TensorRef(own), shape or first.shape, order or first.order, never_negative)

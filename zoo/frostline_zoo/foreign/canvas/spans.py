@@ -18,7 +18,7 @@ def sliced(canvas: Canvas, name: str, x: Held, axis: int, start: int, stop: int,
         raise UnsayableError("takes an empty span, one backwards, or one of a side that is free")
     if (start, stop, step) == (0, side, 1):
         return x
-    return _on_axis(canvas, x, axis, lambda flat: _cut(canvas, name, flat, start, side - stop, step))
+    return on_axis(canvas, x, axis, lambda flat: _cut(canvas, name, flat, start, side - stop, step))
 
 
 def padded(canvas: Canvas, name: str, x: Held, begins: list[int], ends: list[int]) -> Held:
@@ -40,7 +40,7 @@ def padded(canvas: Canvas, name: str, x: Held, begins: list[int], ends: list[int
         return replace(made, shape=tuple(shape), order=x.order)
     for axis in changed:
         begin, end = begins[axis], ends[axis]
-        x = _on_axis(
+        x = on_axis(
             canvas,
             x,
             axis,
@@ -54,7 +54,7 @@ def _cut(canvas: Canvas, name: str, flat: Held, start: int, beyond: int, step: i
     return subsampled(canvas, name, cropped, (1, step))
 
 
-def _on_axis(canvas: Canvas, x: Held, axis: int, change: Callable[[Held], Held]) -> Held:
+def on_axis(canvas: Canvas, x: Held, axis: int, change: Callable[[Held], Held]) -> Held:
     """Returns x changed along an axis, by a function of maps (batch, after, before, axis), held channels last."""
     x.known()
     place = x.place(axis)

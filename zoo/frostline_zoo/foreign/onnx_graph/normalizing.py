@@ -9,6 +9,7 @@ import numpy as np
 from frostline_zoo.foreign.canvas import norms
 from frostline_zoo.foreign.canvas.activations import scaled
 from frostline_zoo.foreign.canvas.held import Held, UnsayableError, product
+from frostline_zoo.foreign.canvas.local_response import normalized_across_channels
 from frostline_zoo.foreign.onnx_graph.step import Step, operator
 
 
@@ -68,4 +69,6 @@ def _reduce(step: Step) -> Held:
 
 @operator("LRN")
 def _lrn(step: Step) -> Held:
-    raise UnsayableError("normalizes across neighbouring channels (LRN), for which Keras has no layer")
+    alpha, beta, bias = step.attribute("alpha", 1e-4), step.attribute("beta", 0.75), step.attribute("bias", 1.0)
+    size = step.attribute("size")
+    return normalized_across_channels(step.canvas, step.label, step.held(), size, alpha, beta, bias)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from frostline_zoo.networks.onnx_writer.activations import activated
@@ -126,6 +127,36 @@ def _transposed(step: Step) -> str:
     return _finished(step, made)
 
 
+def _spectrogram(step: Step) -> str:
+    config = step.config
+    step.require(config["mode"] in ("log", "magnitude"), f"the mode {config['mode']}")
+    step.require(not config.get("expand_dims"), "an axis for the frequencies")
+    real, imaginary = (_transformed(step, name) for name in ("real_kernel", "imag_kernel"))
+    squares = [step.graph.op("Mul", part, part) for part in (real, imaginary)]
+    smallest = step.graph.constant(keras.config.epsilon())
+    made = step.graph.op("Sqrt", step.graph.op("Max", step.graph.op("Add", *squares), smallest))
+    if config["mode"] == "log":
+        made = step.graph.op("Log", step.graph.op("Max", made, smallest))
+    return as_keras_has_it(step, made, step.rank)
+
+
+def _transformed(step: Step, name: str) -> str:
+    """Returns a part of the transform, of each channel by itself: the frequencies of the first channel come first."""
+    kernel = step.array(name)
+    channels = step.shape[1] if _is_first(step) else step.shape[-1]
+    step.require(channels is not None, "a free number of channels")
+    frame, strides = kernel.shape[:1], [int(step.config["frame_step"] or kernel.shape[0] // 2)]
+    return step.graph.op(
+        "Conv",
+        first(step),
+        step.weight(name, np.tile(np.moveaxis(kernel, (-1, -2), (0, 1)), (channels or 1, 1, 1))),
+        strides=strides,
+        group=channels,
+        kernel_shape=frame,
+        **_padding(step, frame, strides, [1]),
+    )
+
+
 def _pooling(kind: str, **attributes: Any) -> Callable[[Step], str]:
     def write(step: Step) -> str:
         sides = step.rank - 2
@@ -153,6 +184,7 @@ WRITERS: dict[str, Callable[[Step], str]] = {
     **{f"DepthwiseConv{n}D": _depthwise for n in (1, 2)},
     **{f"SeparableConv{n}D": _separable for n in (1, 2)},
     **{f"Conv{n}DTranspose": _transposed for n in (1, 2, 3)},
+    "STFTSpectrogram": _spectrogram,
     **{f"MaxPooling{n}D": _pooling("MaxPool") for n in (1, 2, 3)},
     **{f"AveragePooling{n}D": _pooling("AveragePool", count_include_pad=0) for n in (1, 2, 3)},
     **{f"GlobalMaxPooling{n}D": _global("ReduceMax") for n in (1, 2, 3)},
