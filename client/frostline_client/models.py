@@ -78,16 +78,17 @@ class Models:
         return self._import(header, files, progress)
 
     def import_source(self, source: str, name: str, *, preprocessing: Mapping[str, Any] | None = None) -> Imported:
-        """Takes in a network that the server makes by itself, as a new version of the model `name`.
+        """Takes in a network that the server gets by itself, as a new version of the model `name`.
 
         Args:
             source: `keras-applications:NAME`, and after a `?` arguments of that function of Keras with `&` between,
-                such as `weights=none&input_shape=96,96,3`.
-            preprocessing: how an example becomes the input; the network's own where it is left out.
+                such as `weights=none&input_shape=96,96,3`; or the address of a network on TF Hub or Kaggle,
+                `https://tfhub.dev/...` or `https://www.kaggle.com/models/...`.
+            preprocessing: how an example becomes the input; left out: as Keras says for its networks, else as it is.
 
         Raises:
-            InvalidError: there is no such network, or it does not take the arguments.
-            FailedPreconditionError: its weights cannot be fetched from where the server is.
+            InvalidError: there is no such network, it does not take the arguments, or is refused as a file is.
+            FailedPreconditionError: it cannot be fetched from where the server is, or the server may not.
         """
         header = pb.ImportModelHeader(
             model=names.model_name(name),

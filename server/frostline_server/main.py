@@ -34,6 +34,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 @click.option("--workers/--no-workers", default=None, help="Train, import, export and predict.  [default: --workers]")
 @click.option("--feature-bytes", metavar="SIZE", help="Disk for features, as in 10GiB; 0: none.  [default: half]")
 @click.option("--feature-memory", metavar="SIZE", help="Memory for the features of a job.  [default: half]")
+@click.option("--hub-hosts", metavar="HOST,...", help="Where networks of TF Hub are fetched from.  [default: nowhere]")
 @click.option(
     "--require-sandbox", is_flag=True, default=None, help="Do not start where files cannot be read in a full jail."
 )
@@ -49,6 +50,7 @@ def main(**options: Any) -> None:
     frostline-server                              a zoo in ./data, on 127.0.0.1:8470
     frostline-server --data /srv/zoo --listen 127.0.0.1:0
     frostline-server --feature-bytes 200GiB --metrics 127.0.0.1:9470
+    frostline-server --hub-hosts tfhub.dev,www.kaggle.com,storage.googleapis.com
     frostline --help                              what to do with it
 
     Every option can be set in the environment too, as in FROSTLINE_DATA=/srv/zoo or FROSTLINE_INSECURE=true.

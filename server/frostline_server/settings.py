@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, ByteSize, Field, TypeAdapter, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MEBIBYTE = 1 << 20
 GIBIBYTE = 1 << 30
 LARGEST_BYTES = (1 << 63) - 1
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,252}[a-z0-9])?(:[0-9]{1,5})?")
 
 
 def _as_bytes(value: Any) -> int:
@@ -23,6 +25,20 @@ def _as_bytes(value: Any) -> int:
 
 Bytes = Annotated[int, BeforeValidator(_as_bytes), Field(ge=0, le=LARGEST_BYTES)]
 """A number of bytes, which may come as text with a unit."""
+
+
+def _as_hosts(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    hosts = frozenset(host.strip().lower() for host in value.split(",") if host.strip())
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise ValueError(f"{host!r} is no host: write names with commas between, as in tfhub.dev,www.kaggle.com")
+    return hosts
+
+
+Hosts = Annotated[frozenset[str], NoDecode, BeforeValidator(_as_hosts)]
+"""Hosts, which may come as text with commas between."""
 
 
 class Settings(BaseSettings):
@@ -38,6 +54,8 @@ class Settings(BaseSettings):
         concurrent_calls: calls beyond these are refused.
         feature_bytes: how much disk cached features may take; 0 stores none; None: half of what is free at the start.
         feature_memory: how many bytes of features a job may have in memory; None: half of what there is at the start.
+        hub_hosts: from where networks of TF Hub are fetched, HOST or HOST:PORT; none: from nowhere.
+        hub_cache: where TensorFlow's library keeps such networks, from $TFHUB_CACHE_DIR as there; None: nowhere.
         require_sandbox: whether to refuse to start where the machine lacks a lock of the jail that files are read in.
         metrics: HOST:PORT to serve Prometheus's metrics on; port 0 takes a free one; None serves none.
         grace_seconds: how long calls that are under way may go on once the server was asked to stop.
@@ -53,6 +71,8 @@ class Settings(BaseSettings):
     largest_import_bytes: int = Field(4 * GIBIBYTE, gt=0)
     feature_bytes: Bytes | None = None
     feature_memory: Bytes | None = None
+    hub_hosts: Hosts = frozenset()
+    hub_cache: Path | None = Field(None, validation_alias="TFHUB_CACHE_DIR")
     require_sandbox: bool = False
     metrics: str | None = None
     concurrent_calls: int = Field(400, gt=0)
@@ -67,6 +87,11 @@ class Settings(BaseSettings):
         if not host or not port.isdecimal() or int(port) > 65535:
             raise ValueError(f"{value!r} is no address to listen on: write HOST:PORT, as in 127.0.0.1:8470")
         return value
+
+    @field_validator("hub_cache", mode="before")
+    @classmethod
+    def _is_named(cls, value: Any) -> Any:
+        return value or None  # TensorFlow's library takes an empty variable for none
 
     @field_validator("feature_bytes")
     @classmethod

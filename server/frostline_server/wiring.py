@@ -31,6 +31,7 @@ from frostline_server.metrics import Metrics
 from frostline_server.services.blobs import BlobService
 from frostline_server.services.datasets import DatasetService
 from frostline_server.services.features import FeatureService
+from frostline_server.services.hub import Hub
 from frostline_server.services.imports import Imports
 from frostline_server.services.jobs import JobService
 from frostline_server.services.models import ModelService
@@ -106,7 +107,8 @@ def build(settings: Settings, data: Path) -> Wiring:
     bell, sandbox = Bell(), sandbox_here()
     workbench = Workbench(_worker("workbench", data, features, memory_bytes))
     executor = LocalExecutor(_worker("trainer", data, features, memory_bytes), Leases(engine, models), bell)
-    imports = Imports(engine, blobs, models, Jail(), workbench, settings.largest_import_bytes)
+    hub = Hub(settings.hub_cache, settings.hub_hosts)
+    imports = Imports(engine, blobs, models, Jail(), workbench, hub, settings.largest_import_bytes)
     services = [
         Service(
             "frostline.v1.BlobService",

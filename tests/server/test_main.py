@@ -110,6 +110,23 @@ def test_what_is_no_budget_is_refused(given: str) -> None:
         Settings(feature_bytes=given)
 
 
+def test_hosts_of_hubs_are_names_with_commas_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TFHUB_CACHE_DIR", raising=False)
+    assert (Settings().hub_hosts, Settings().hub_cache) == (frozenset(), None)
+    monkeypatch.setenv("FROSTLINE_HUB_HOSTS", "tfhub.dev, www.Kaggle.com,localhost:8443,")
+    monkeypatch.setenv("TFHUB_CACHE_DIR", "hub")
+    assert Settings().hub_hosts == {"tfhub.dev", "www.kaggle.com", "localhost:8443"}
+    assert Settings().hub_cache == Path("hub")
+    monkeypatch.setenv("TFHUB_CACHE_DIR", "")
+    assert Settings().hub_cache is None
+
+
+@pytest.mark.parametrize("hosts", ["https://tfhub.dev", "*.kaggle.com", "a b", "user@tfhub.dev", "-", "[::1]"])
+def test_what_is_no_host_of_a_hub_is_refused(hosts: str) -> None:
+    with pytest.raises(ValidationError, match=r"is no host: write names with commas between"):
+        Settings(hub_hosts=hosts)
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [

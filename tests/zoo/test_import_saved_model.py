@@ -11,7 +11,8 @@ import pytest
 
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.foreign.draft import Draft
-from frostline_zoo.foreign.saved_model_reader import read_saved_model
+from frostline_zoo.foreign.saved_model.messages import message
+from frostline_zoo.foreign.saved_model_reader import GRAPH, read_saved_model
 from frostline_zoo.foreign.tarball import members_of
 
 FOLDER = Path(__file__).parent / "saved_models"
@@ -183,3 +184,13 @@ def test_the_keyword_spotter_gives_its_reference_outputs(kws: Path) -> None:
     draft = read_saved_model(folder(kws), "saved_model.pb")
     np.testing.assert_allclose(outputs(draft, arrays)[0], arrays["y"], atol=1e-5)
     assert [layer.config["rate"] for layer in draft.layers if layer.class_name == "Dropout"] == [0.2, 0.4]
+
+
+def test_the_signature_of_older_networks_of_tf_hub_is_taken_where_there_is_no_other() -> None:
+    files = members_of((FOLDER / "scopes.tar.gz").read_bytes())
+    graph = next(name for name in files if name.endswith(GRAPH))
+    saved = message("SavedModel", files[graph], "the graph")
+    for entry in [entry for meta in saved.meta_graphs for entry in meta.signatures if entry.key == "serving_default"]:
+        entry.key = "default"
+    draft = read_saved_model({**files, graph: saved.SerializeToString()}, graph)
+    assert classes(draft) == classes(read("scopes"))

@@ -23,7 +23,8 @@ def models() -> None:
     """
 
 
-_MADE_BY_THE_SERVER = "keras-applications:"
+# What names a network instead of a file: the server makes or fetches it.
+_SOURCES = ("keras-applications:", "https://", "http://")
 
 
 class _Numbers(click.ParamType[Any]):
@@ -47,9 +48,10 @@ class _Numbers(click.ParamType[Any]):
     "frostline models import vgg.h5 --name vgg --offset=-123.68,-116.78,-103.94",
     "frostline models import kws_saved_model --name keywords",
     "frostline models import keras-applications:MobileNetV2 --name mobilenet",
+    "frostline models import https://tfhub.dev/google/imagenet/mobilenet_v2_100_224/classification/5 --name mobilenet",
     "frostline models import model.ckpt.index --name lenet --into lenet --map names.yaml",
 )
-@click.argument("path", type=Path)
+@click.argument("path")
 @click.option("--name", required=True, help="The model that the file becomes a version of.")
 @click.option("--with", "companions", type=Path, multiple=True, metavar="FILE", help="A further file that it needs.")
 @click.option(
@@ -67,7 +69,7 @@ class _Numbers(click.ParamType[Any]):
 @click.option("--interpolation", help="How images are resized: bilinear, nearest, bicubic, area or lanczos.")
 def import_(
     session: Session,
-    path: Path,
+    path: str,
     name: str,
     companions: tuple[Path, ...],
     format: str,
@@ -81,17 +83,18 @@ def import_(
     has already are not stored again. With --into only weights are read, and go where their names or the map say; what
     becomes of each is told.
 
-    PATH may also name a network of Keras Applications, whose weights the server fetches:
-    keras-applications:NAME?weights=none&input_shape=96,96,3.
+    PATH may also name a network that the server gets by itself: one of Keras Applications, as in
+    keras-applications:NAME?weights=none&input_shape=96,96,3, or one of TF Hub or Kaggle by its address, from the
+    server's cache or, where the server may, over the network.
     """
     given = {key: value for key, value in preprocessing.items() if value is not None}
-    if str(path).startswith(_MADE_BY_THE_SERVER):
+    if path.startswith(_SOURCES):
         if companions or into or names or format != "auto":
             raise click.UsageError(f"{path} is no file: leave out --with, --format, --into and --map")
         with session.client() as zoo:
-            made = zoo.models.import_source(str(path), name, preprocessing=given)
+            made = zoo.models.import_source(path, name, preprocessing=given)
     else:
-        with session.client() as zoo, transferring(path.name) as progress:
+        with session.client() as zoo, transferring(Path(path).name) as progress:
             made = zoo.models.import_file(
                 path,
                 name,

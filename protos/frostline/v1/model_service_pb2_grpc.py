@@ -103,7 +103,7 @@ class ModelServiceServicer(object):
         allow-list; a name, the preprocessing or the map is malformed; a message is out of order;
         none of the weights belongs to the network that `into` names.
         NOT_FOUND            the zoo holds no such version as `into` names.
-        FAILED_PRECONDITION  the weights of `source` cannot be fetched from where the server is.
+        FAILED_PRECONDITION  `source` is not in the server's cache, and it may not fetch it, or cannot from where it is.
         ALREADY_EXISTS       `request_id` was used for another request.
         RESOURCE_EXHAUSTED   the files are larger than the server takes, or too many; to read them takes too much memory
         or time; the disk is full.

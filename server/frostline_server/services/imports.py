@@ -9,23 +9,26 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from sqlalchemy import Engine
 
 from frostline.v1 import model_service_pb2 as pb
-from frostline_server.jail.jail import Jail
+from frostline_server.jail.jail import AT_ONCE, Jail
 from frostline_server.jobs.workbench import Imported, Workbench
+from frostline_server.services.arriving import Arriving, too_large
 from frostline_server.services.conversion import version_to_proto
+from frostline_server.services.hub import TARBALL, Hub, is_handle
 from frostline_server.services.import_reports import notes_of, report_to_proto
-from frostline_server.services.pieces import Writing, check_piece
+from frostline_server.services.pieces import Writing, check_piece, read_ahead
 from frostline_zoo.blobs.local import LocalBlobStore
 from frostline_zoo.blobs.staged import StagedFile
 from frostline_zoo.catalogue.database import reading
 from frostline_zoo.catalogue.models import Models
 from frostline_zoo.catalogue.requests import answered, checked_request_id, once
 from frostline_zoo.digests import digest_of_json
-from frostline_zoo.errors import ExhaustedError, InvalidError
+from frostline_zoo.errors import InvalidError
 from frostline_zoo.foreign.files import Member, checked_member_name
 from frostline_zoo.foreign.formats import FORMATS
 from frostline_zoo.foreign.name_map import rules_of
@@ -33,7 +36,6 @@ from frostline_zoo.manifest import Manifest
 from frostline_zoo.names import ModelName, parse_version_or_tag
 from frostline_zoo.preprocessing import Preprocessing
 
-MAX_FILES = 1_000
 _CALL = "ImportModel"
 
 
@@ -47,6 +49,7 @@ class Imports:
         models: Models,
         jail: Jail,
         workbench: Workbench,
+        hub: Hub,
         largest_file_bytes: int,
     ) -> None:
         self._engine = engine
@@ -54,6 +57,8 @@ class Imports:
         self._models = models
         self._jail = jail
         self._workbench = workbench
+        self._hub = hub
+        self._fetching = asyncio.Semaphore(AT_ONCE)
         self._largest = largest_file_bytes
 
     async def take_in(self, requests: AsyncIterator[pb.ImportModelRequest]) -> pb.ImportModelResponse:
@@ -68,7 +73,7 @@ class Imports:
             raise InvalidError("an import starts with its header: send that first", reason="NO_FIRST_MESSAGE")
         header = first.header
         if header.source:
-            return await self._make(header, requests)
+            return await self._take_in_source(header, requests)
         model, preprocessing, name_map = self._read_header(header)
         base = await self._base(header)
         with await asyncio.to_thread(self._blobs.stage) as network:
@@ -88,7 +93,7 @@ class Imports:
                 imported = await self._workbench.fill_in(network.path, base, name_map)
             return await asyncio.to_thread(self._commit, model, imported, header.request_id, request)
 
-    async def _make(
+    async def _take_in_source(
         self, header: pb.ImportModelHeader, requests: AsyncIterator[pb.ImportModelRequest]
     ) -> pb.ImportModelResponse:
         """Answers a call that names a network instead of sending one."""
@@ -102,8 +107,39 @@ class Imports:
         if earlier is not None:
             return earlier
         self._workbench.check_running()
-        imported = await self._workbench.make(header.source, given)
+        if is_handle(header.source):
+            imported = await self._take_in_handle(header.source, preprocessing)
+        else:
+            imported = await self._workbench.make(header.source, given)
         return await asyncio.to_thread(self._commit, model, imported, header.request_id, request)
+
+    async def _take_in_handle(self, handle: str, preprocessing: dict[str, Any]) -> Imported:
+        """Takes in a network of a hub: what that gives is trusted no more than what a client sends."""
+        with await asyncio.to_thread(self._blobs.stage) as network:
+            with await asyncio.to_thread(self._blobs.stage) as content:
+                async with self._fetching:
+                    members = await self._fetch(content, handle)
+                await self._read(content, members, "saved_model", network, weights_only=False)
+                came = f"was fetched: {content.digest}" if members[0].name == TARBALL else "was in the server's cache"
+            imported = await self._workbench.take_in(network.path, preprocessing)
+        imported.report.notes.insert(0, f"{handle} {came}")
+        return imported
+
+    async def _fetch(self, content: StagedFile, handle: str) -> list[Member]:
+        """Writes the files of a handle into one, and returns which bytes are whose; the main file is the first."""
+        arriving = Arriving(self._largest)
+        async with (
+            Writing(content.append) as writing,
+            aclosing(read_ahead(self._hub.files(handle, self._largest))) as pieces,
+        ):
+            async for part in pieces:
+                if isinstance(part, str):
+                    arriving.file(checked_member_name(part, "header.source"))
+                else:
+                    arriving.data(part)
+                    await writing.add(part)
+            await writing.finish()
+        return arriving.members()
 
     async def _base(self, header: pb.ImportModelHeader) -> Manifest | None:
         """Returns the network that the weights go into, where the files are read for these alone."""
@@ -120,7 +156,7 @@ class Imports:
             message = f"format {header.format[:40]!r} is unknown: use auto, {', '.join(FORMATS)}"
             raise InvalidError(message, reason="UNKNOWN_FORMAT", field="header.format")
         if header.size_bytes > self._largest:
-            raise self._too_large()
+            raise too_large(self._largest)
         if (header.into and header.preprocessing) or (header.name_map and not header.into):
             message = "a network that gets new weights keeps its preprocessing, and only such a one has a map of names"
             raise InvalidError(f"{message}: leave out one of the two", reason="BAD_REQUEST", field="header.into")
@@ -133,34 +169,26 @@ class Imports:
         self, content: StagedFile, header: pb.ImportModelHeader, requests: AsyncIterator[pb.ImportModelRequest]
     ) -> list[Member]:
         """Writes the bytes of all files into one, and returns which are whose; the main file is the first."""
-        name = checked_member_name(header.file_name, "header.file_name") if header.file_name else "main"
-        names, starts, size = [name], [0], 0
+        arriving = Arriving(self._largest)
+        arriving.file(checked_member_name(header.file_name, "header.file_name") if header.file_name else "main")
         async with Writing(content.append) as writing:
             async for request in requests:
                 part = request.WhichOneof("part")
                 if part == "member":
-                    names.append(checked_member_name(request.member.name, "member.name"))
-                    starts.append(size)
-                    if len(names) > MAX_FILES:
-                        raise ExhaustedError(f"an import has at most {MAX_FILES} files", reason="LIMIT_MEMBERS")
+                    arriving.file(checked_member_name(request.member.name, "member.name"))
                     continue
                 if part != "data":
                     message = "an import has one header: send the file's bytes after it"
                     raise InvalidError(message, reason="OUT_OF_ORDER")
                 piece = request.data  # once: every look at it copies it
                 check_piece(piece)
-                size += len(piece)
-                if size > self._largest:
-                    raise self._too_large()
+                arriving.data(piece)
                 await writing.add(piece)
             await writing.finish()
-        if header.size_bytes not in (0, size):
-            message = f"the file ended at {size} of {header.size_bytes} bytes: send it again, whole"
+        if header.size_bytes not in (0, arriving.size):
+            message = f"the file ended at {arriving.size} of {header.size_bytes} bytes: send it again, whole"
             raise InvalidError(message, reason="WRONG_SIZE", field="header.size_bytes")
-        if len(set(names)) != len(names):
-            raise InvalidError("two files of the import have one name", reason="BAD_NAME", field="member.name")
-        ends = [*starts[1:], size]
-        return [Member(name, start, end - start) for name, start, end in zip(names, starts, ends, strict=True)]
+        return arriving.members()
 
     async def _read(
         self, content: StagedFile, members: list[Member], format: str, network: StagedFile, *, weights_only: bool
@@ -191,11 +219,6 @@ class Imports:
                 ).SerializeToString()
 
             return pb.ImportModelResponse.FromString(once(connection, _CALL, request_id, request, make))
-
-    def _too_large(self) -> ExhaustedError:
-        return ExhaustedError(
-            f"the file is too large: this server takes at most {self._largest} bytes", reason="TOO_LARGE"
-        )
 
 
 def _object(text: str, field: str, example: str) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from itertools import islice
-from typing import Self
+from typing import Self, TypeVar
 
 from frostline_zoo.errors import InvalidError
 
 AT_ONCE = 4
+
+Piece = TypeVar("Piece")
 
 LARGEST_PIECE_BYTES = 1 << 20
 """The most data in one message of a stream. What cannot be cut, such as one example, may be as large as gRPC allows."""
@@ -71,7 +73,7 @@ class Writing:
             await asyncio.wait([self._under_way])
 
 
-async def read_ahead(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+async def read_ahead(pieces: Iterator[Piece]) -> AsyncGenerator[Piece, None]:
     """Yields from `pieces`, which blocks, in a thread, and reads the next ones while one is sent.
 
     Closing it waits for that thread.
@@ -87,5 +89,5 @@ async def read_ahead(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
         await asyncio.wait([coming])
 
 
-def _next(pieces: Iterator[bytes], count: int) -> list[bytes]:
+def _next(pieces: Iterator[Piece], count: int) -> list[Piece]:
     return list(islice(pieces, count))

@@ -29,7 +29,7 @@ from frostline_zoo.foreign.tarball import members_of
 from frostline_zoo.manifest import Input
 
 GRAPH = "saved_model.pb"
-SIGNATURE = "serving_default"
+SIGNATURES = ("serving_default", "default")  # of what is served, and of what TF Hub had before that
 MAX_GRAPH_BYTES = 64 << 20
 _SETS_UP = ("__saved_model_init_op", "saved_model_main_op", "legacy_init_op", "main_op")
 _PROGRAM = re.compile(r"\.(so|dll|dylib|pyd)(\.|$)")
@@ -106,9 +106,11 @@ def _set_up_nodes(meta: Any) -> list[str]:
 
 
 def _drafted(meta: Any, graph: Graph, bundle: Bundle) -> Draft:
-    signature = next((entry.value for entry in meta.signatures if entry.key == SIGNATURE), None)
-    if signature is None:
-        raise _bad(f"it has no signature {SIGNATURE}")
+    signatures = {entry.key: entry.value for entry in meta.signatures}
+    taken = next((key for key in SIGNATURES if key in signatures), None)
+    if taken is None:
+        raise _bad(f"it has no signature {' or '.join(SIGNATURES)}")
+    signature = signatures[taken]
     inputs, given = [], {}
     for entry in sorted(signature.inputs, key=lambda each: each.key):
         made = _input(entry)
@@ -127,7 +129,7 @@ def _drafted(meta: Any, graph: Graph, bundle: Bundle) -> Draft:
     report = draft.report
     report.unexpected += variables.unused()
     report.notes += [f"output {at} is the signature's {entry.key[:80]!r}" for at, entry in enumerate(named)]
-    left = sorted(entry.key for entry in meta.signatures if entry.key not in (SIGNATURE, *_SETS_UP))
+    left = sorted(entry.key for entry in meta.signatures if entry.key not in (taken, *_SETS_UP))
     report.notes += [f"the signature {key[:80]!r} was left out" for key in left]
     report.notes += [f"the file {asset.filename[:80]!r} was left out: no layer uses it" for asset in meta.assets]
     return draft

@@ -99,7 +99,9 @@ def parsed(source: str) -> tuple[str, dict[str, Any]]:
         InvalidError: as `take_in_application`.
     """
     if not source.startswith(SCHEME) or len(source) > MAX_SOURCE_LENGTH:
-        text = f"{source[:80]!r} names no network: write {SCHEME}NAME, and arguments after a ?"
+        text = (
+            f"{source[:80]!r} names no network: write {SCHEME}NAME, and arguments after a ?, or a hub's https address"
+        )
         raise InvalidError(text, reason="UNKNOWN_SOURCE")
     name, _, query = source.removeprefix(SCHEME).partition("?")
     if name not in NETWORKS:
