@@ -83,9 +83,12 @@ def import_(
     has already are not stored again. With --into only weights are read, and go where their names or the map say; what
     becomes of each is told.
 
-    PATH may also name a network that the server gets by itself: one of Keras Applications, as in
-    keras-applications:NAME?weights=none&input_shape=96,96,3, or one of TF Hub or Kaggle by its address, from the
-    server's cache or, where the server may, over the network.
+    PATH may also name a network that the server gets by itself, of Keras Applications or, from its cache or from where
+    it may fetch, of TF Hub or Kaggle:
+
+    \b
+    keras-applications:NAME?weights=none&input_shape=96,96,3
+    https://tfhub.dev/... or https://www.kaggle.com/models/...
     """
     given = {key: value for key, value in preprocessing.items() if value is not None}
     if path.startswith(_SOURCES):
