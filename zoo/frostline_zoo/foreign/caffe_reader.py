@@ -16,6 +16,7 @@ from frostline_zoo.foreign.canvas.canvas import Canvas
 from frostline_zoo.foreign.canvas.held import Constant, Held, UnsayableError, as_is, channels_last
 from frostline_zoo.foreign.draft import Draft
 from frostline_zoo.foreign.files import Files
+from frostline_zoo.foreign.stumbles import STUMBLES
 
 _LEFT_OUT = {"Accuracy", "Silence"}
 
@@ -105,8 +106,6 @@ class _Drawing:
             if not 1 <= len(sides) <= 5 or any(side < 1 for side in sides):
                 raise bad_caffe(f"input {top[:80]!r} has a shape that cannot be")
             order = channels_last(len(sides)) if len(sides) > 2 else as_is(len(sides))
-            if len(sides) > 2:
-                self._canvas.report.notes.append(f"input {top[:80]!r} is taken with its channels last")
             self._values[top] = self._canvas.input(top, sides, order, "float32")
 
     def _draw(self, layer: Layer, scale: Layer | None) -> None:
@@ -120,7 +119,7 @@ class _Drawing:
             made = TYPES[layer.type_name](Step(self._canvas, layer, tensors, blobs, scale, scale_blobs))
         except UnsayableError as why:
             raise unsupported(layer.name, layer.type_name, str(why)) from why
-        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError) as error:
+        except STUMBLES as error:
             raise bad_caffe(f"layer {layer.name[:80]!r} ({layer.type_name[:80]}) does not hold together") from error
         self._put(layer, made if isinstance(made, list) else [made])
 
@@ -132,11 +131,7 @@ class _Drawing:
             self._open[top] = None
 
     def _output(self, name: str) -> Held:
-        value = self._values[name]
-        if value.rank > 2 and value.order == channels_last(value.rank):
-            self._canvas.report.notes.append(f"output {name[:80]!r} is put out with its channels last")
-            return value
         try:
-            return self._canvas.held(value, as_is(value.rank))
+            return self._canvas.output(name, self._values[name])
         except UnsayableError as why:
             raise unsupported(name, "output", str(why)) from why

@@ -35,16 +35,16 @@ def fields(message: memoryview) -> Iterator[Field]:
     """
     at, end = 0, len(message)
     while at < end:
-        tag, at = _varint(message, at)
+        tag, at = varint(message, at)
         number, wire_type = tag >> 3, tag & 7
         value: int | memoryview
         if wire_type == VARINT:
-            value, at = _varint(message, at)
+            value, at = varint(message, at)
         elif wire_type in (FIXED64, FIXED32):
             size = 8 if wire_type == FIXED64 else 4
             value, at = message[at : at + size], at + size
         elif wire_type == BYTES:
-            size, at = _varint(message, at)
+            size, at = varint(message, at)
             if size > MAX_FIELD_BYTES:
                 text = "the file says that a part of it takes more than 2 GiB: take a smaller network"
                 raise ExhaustedError(text, reason="LIMIT_PARAMS")
@@ -60,7 +60,7 @@ def packed_varints(packed: memoryview) -> list[int]:
     """Returns whole numbers that stand one after the other in one field. Raises InvalidError."""
     numbers, at = [], 0
     while at < len(packed):
-        number, at = _varint(packed, at)
+        number, at = varint(packed, at)
         numbers.append(number)
     return numbers
 
@@ -70,7 +70,8 @@ def bad_message() -> InvalidError:
     return InvalidError("the file is damaged: it breaks off, or holds what its format does not", reason="BAD_MESSAGE")
 
 
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
+def varint(message: memoryview, at: int) -> tuple[int, int]:
+    """Returns the number that starts at a place, and where it ends. Raises InvalidError."""
     value = shift = 0
     while at < len(message) and shift < 70:
         byte = message[at]

@@ -9,7 +9,7 @@ import numpy as np
 from onnx import ValueInfoProto
 
 from frostline_zoo.foreign.canvas.canvas import Canvas
-from frostline_zoo.foreign.canvas.held import Constant, Held, Order, Side, UnsayableError, as_is, channels_last
+from frostline_zoo.foreign.canvas.held import Constant, Held, Side, UnsayableError, as_is, channels_last
 from frostline_zoo.foreign.draft import Draft
 from frostline_zoo.foreign.files import Files
 from frostline_zoo.foreign.onnx_graph import arithmetic, convolving, normalizing, resizing, shaping
@@ -18,6 +18,7 @@ from frostline_zoo.foreign.onnx_graph.graph import Graph, Node, graph_of, parsed
 from frostline_zoo.foreign.onnx_graph.refusals import bad_onnx, unsupported
 from frostline_zoo.foreign.onnx_graph.step import OPERATORS, Step, Value
 from frostline_zoo.foreign.onnx_graph.tensors import DTYPES
+from frostline_zoo.foreign.stumbles import STUMBLES
 
 # The modules whose operators are in the table.
 DRAWN = (arithmetic, convolving, normalizing, resizing, shaping)
@@ -93,10 +94,8 @@ class _Drawing:
         if sides[0] not in (None, 1, batch):
             raise bad_onnx(f"input {name!r} is of another number of examples than the first")
         shape = (batch, *sides[1:])
-        order: Order = as_is(len(shape))
-        if len(shape) > 2 and self._takes_channels_first(entry.name):
-            order = channels_last(len(shape))
-            self._canvas.report.notes.append(f"input {name!r} is taken with its channels last")
+        is_map = len(shape) > 2 and self._takes_channels_first(entry.name)
+        order = channels_last(len(shape)) if is_map else as_is(len(shape))
         is_whole = dtype.kind in "iu"
         if dtype.kind not in "iu" and dtype != np.float32:
             self._canvas.report.notes.append(f"input {name!r} is taken as float32 instead of {dtype.name}")
@@ -126,7 +125,7 @@ class _Drawing:
                 self._folded += isinstance(made, Constant)
         except UnsayableError as why:
             raise unsupported(node.op_type, node.name, str(why)) from why
-        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError) as error:
+        except STUMBLES as error:
             raise bad_onnx(f"node {node.name[:80]!r} ({node.op_type[:80]}) does not hold together") from error
         self._values.update(zip(node.outputs, made if isinstance(made, Sequence) else [made], strict=False))
 
@@ -145,11 +144,8 @@ class _Drawing:
         value = self._values.get(name)
         if not isinstance(value, Held):
             raise bad_onnx(f"output {name[:80]!r} is a constant, or is not made")
-        if value.rank > 2 and value.order == channels_last(value.rank):
-            self._canvas.report.notes.append(f"output {name[:80]!r} is put out with its channels last")
-            return value
         try:
-            return self._canvas.held(value, as_is(value.rank))
+            return self._canvas.output(name, value)
         except UnsayableError as why:
             raise unsupported("output", name, str(why)) from why
 

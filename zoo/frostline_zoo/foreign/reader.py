@@ -9,13 +9,11 @@ from functools import partial
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.foreign.files import Files
 from frostline_zoo.foreign.formats import START_BYTES, format_of
+from frostline_zoo.foreign.stumbles import STUMBLES
 from frostline_zoo.foreign.wire import Parsed, encode
 
 Reader = Callable[[Files, str], AbstractContextManager[Parsed]]
 """Gives the network in the files, the main one named; its arrays may be read only while the context lasts."""
-
-# What a file that is not as its format says makes Python raise, where no reader foresaw it.
-_STUMBLES = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, AssertionError)
 
 
 def reader_for(format: str, *, weights_only: bool = False) -> Reader:
@@ -73,5 +71,5 @@ def answer(reader: Reader, files: Files, main: str) -> Iterator[bytes | memoryvi
     try:
         with reader(files, main) as network:
             yield from encode(network)
-    except _STUMBLES as error:
+    except STUMBLES as error:
         raise InvalidError("the file's network does not hold together: save it again", reason="BAD_CONFIG") from error

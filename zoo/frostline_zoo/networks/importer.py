@@ -16,6 +16,7 @@ from frostline_zoo.foreign.files import Files
 from frostline_zoo.foreign.matching import match_weights
 from frostline_zoo.foreign.name_map import rules_of
 from frostline_zoo.foreign.reader import answer, format_in, reader_for
+from frostline_zoo.foreign.stumbles import STUMBLES
 from frostline_zoo.foreign.tree import KerasNetwork, Weights
 from frostline_zoo.foreign.wire import Parsed, decode
 from frostline_zoo.manifest import Manifest
@@ -29,8 +30,6 @@ from frostline_zoo.preprocessing import Preprocessing
 from frostline_zoo.refilled import refilled
 
 _AS_IS = Preprocessing()
-# What a network that does not hold together makes Keras raise, where nothing here foresaw it.
-_STUMBLES = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, AssertionError)
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def take_in(parsed: Parsed, preprocessing: Preprocessing = _AS_IS) -> Imported:
             report = Report(matched=matched, notes=list(parsed.notes))
         else:
             raise InvalidError("the file holds weights without a network", reason="NO_NETWORK")
-    except _STUMBLES as error:
+    except STUMBLES as error:
         raise InvalidError("the file's network does not hold together: save it again", reason="BAD_CONFIG") from error
     return Imported(described.manifest, described.blobs, report.notes, report)
 

@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from frostline_zoo.foreign.canvas.held import Constant, Held, Order, Side, UnsayableError, as_is, same_memory
+from frostline_zoo.foreign.canvas.held import (
+    Constant,
+    Held,
+    Order,
+    Side,
+    UnsayableError,
+    as_is,
+    channels_last,
+    same_memory,
+)
 from frostline_zoo.foreign.draft import Draft, DraftLayer, Report
 from frostline_zoo.manifest import Call, Input, TensorRef
 from frostline_zoo.tensors import Array
@@ -31,9 +40,22 @@ class Canvas:
 
     def input(self, name: str, shape: tuple[Side, ...], order: Order, dtype: str) -> Held:
         """Adds an input; `shape` with the batch, as the other tool has it."""
+        if _is_map(len(shape), order):
+            self.report.notes.append(f"input {name[:80]!r} is taken with its channels last")
         own = self._unique(name)
         self._inputs.append(Input(own, tuple(shape[axis] for axis in order[1:]), dtype))
         return Held(TensorRef(own), shape, order)
+
+    def output(self, name: str, tensor: Held) -> Held:
+        """Returns a tensor as the network puts it out: feature maps with their channels last, others as they are there.
+
+        Raises:
+            UnsayableError: its batch axis was moved.
+        """
+        if _is_map(tensor.rank, tensor.order):
+            self.report.notes.append(f"output {name[:80]!r} is put out with its channels last")
+            return tensor
+        return self.held(tensor, as_is(tensor.rank))
 
     def layer(
         self,
@@ -154,6 +176,10 @@ class Canvas:
 def file_order(canvas: Canvas, tensor: Held) -> Held:
     """Returns a tensor held in the order of the file."""
     return canvas.held(tensor, (tensor.batch_axis, *(axis for axis in as_is(tensor.rank) if axis != tensor.batch_axis)))
+
+
+def _is_map(rank: int, order: Order) -> bool:
+    return rank > 2 and order == channels_last(rank)
 
 
 def _tensor(held: Held) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from frostline_zoo.foreign.messages import varint
 from frostline_zoo.foreign.saved_model.crc32c import crc32c, masked
-from frostline_zoo.foreign.saved_model.messages import message, varint
+from frostline_zoo.foreign.saved_model.messages import message
 from frostline_zoo.foreign.saved_model.table import bad, table_entries
 from frostline_zoo.tensors import Array
 

@@ -133,14 +133,3 @@ def _inner(descriptor: Any, view: memoryview) -> list[tuple[Any, memoryview]]:
         if field.wire_type == BYTES and known is not None and known.message_type is not None:
             found.append((known.message_type, field.bytes))
     return found
-
-
-def varint(view: memoryview, at: int) -> tuple[int, int]:
-    """Returns the number that starts at a place, and where it ends; the end of `view` ends it."""
-    value = shift = 0
-    while at < len(view) and shift < 64:
-        byte = view[at]
-        value, at, shift = value | (byte & 127) << shift, at + 1, shift + 7
-        if byte < 128:
-            break
-    return value, at

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from frostline_zoo.errors import InvalidError
+from frostline_zoo.foreign.messages import varint
 from frostline_zoo.foreign.saved_model.crc32c import crc32c, masked
-from frostline_zoo.foreign.saved_model.messages import varint
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER_BYTES = 48
@@ -29,7 +29,7 @@ def table_entries(content: memoryview) -> dict[bytes, bytes]:
     """Returns all keys of a table with their values.
 
     Raises:
-        InvalidError: the table is damaged, cut short, or larger than any real one (BAD_CHECKPOINT).
+        InvalidError: the table is damaged, cut short, or larger than any real one (BAD_CHECKPOINT, BAD_MESSAGE).
     """
     footer = content[-_FOOTER_BYTES:]
     if len(footer) < _FOOTER_BYTES or int.from_bytes(footer[-8:], "little") != _MAGIC:
