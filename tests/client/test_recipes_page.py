@@ -20,11 +20,11 @@ def test_an_example_is_read_by_client_and_server(tmp_path: Path, text: str) -> N
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     recipe = Recipe.parse(json.dumps(read_recipe(path)))
-    assert recipe.head or recipe.reuse.changes
+    assert recipe.head or recipe.reuse.changes or recipe.reuse.through
 
 
-def test_there_are_four_complete_examples() -> None:
-    assert len(EXAMPLES) == 4
+def test_there_are_five_complete_examples() -> None:
+    assert len(EXAMPLES) == 5
 
 
 @pytest.mark.parametrize(

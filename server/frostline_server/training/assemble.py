@@ -64,7 +64,12 @@ def assemble(recipe: Recipe, base: Manifest | None, spec: ExampleSpec, zoo: ZooA
         if not recipe.reuse.changes:
             known = {layer.name: layer for layer in kept.layers}
         if len(kept.outputs) != 1 and not recipe.head:
-            raise InvalidError("the base has several outputs: name the layer that the head goes on in reuse.through")
+            names = ", ".join(dict.fromkeys(ref.layer for ref in kept.outputs))
+            raise InvalidError(
+                f"the base has several outputs, of the layers {names}, and an example has one label: name the one to "
+                "train in reuse.through, or put a head on them",
+                reason="SEVERAL_OUTPUTS",
+            )
         if len(kept.inputs) != 1:
             raise InvalidError("the base has several inputs: datasets hold examples of one")
         reseed_layers(below.layers.values(), recipe.seed)
@@ -158,19 +163,25 @@ def _make_layer(part: Named, taken: Collection[str]) -> Any:
 
 def _called(layer: Any, tensors: list[Any], part: Named) -> Any:
     try:
-        return layer(single(tensors))
+        made = layer(single(tensors))
     except Exception as error:  # Keras raises whatever its layers happen to
         shapes = ", ".join(shown(tuple(tensor.shape[1:])) for tensor in tensors)
         several = len(tensors) > 1
         where = f"on {len(tensors)} tensors of shapes {shapes}" if several else f"on a tensor of shape {shapes}"
         mend = (
-            "begin the head with a layer that joins them, such as Concatenate"
+            "begin the head with a layer that joins them, such as Concatenate, or name one layer in reuse.through"
             if several
             else ("put a layer between that changes the shape, such as Flatten")
         )
         raise InvalidError(
             f"recipe: {part.path}: {part.name} does not fit {where}: {mend}", reason="SHAPE_MISMATCH"
         ) from error
+    if isinstance(made, list | tuple):
+        text = (
+            f"recipe: {part.path}: {part.name} puts out {len(made)} tensors, and the head goes on from one: have it put"
+        )
+        raise InvalidError(f"{text} out its result alone, as without return_state", reason="SEVERAL_OUTPUTS")
+    return made
 
 
 def _input_shape(spec: ExampleSpec) -> tuple[int, ...]:

@@ -40,8 +40,6 @@ def objective_of(recipe: Recipe, network: keras.Model) -> Objective:
     Without a `loss`: cross-entropy for a softmax or sigmoid output, or for several plain outputs (as logits); mean
     squared error for one plain output.
     """
-    if len(network.outputs) != 1:
-        raise InvalidError("the network has several outputs: name the layer to train on in reuse.through")
     units = network.outputs[0].shape[-1]
     activation = _last_activation(network)
     loss = recipe.loss

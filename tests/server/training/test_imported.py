@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from frostline_server.training.zoo import ZooAccess
+from frostline_zoo.manifest import TensorRef
 
 ASSETS = Path(os.environ.get("FROSTLINE_ASSETS", Path(__file__).parents[4] / "shared" / "assets"))
 pytestmark = [
@@ -64,6 +65,28 @@ def test_thawing_every_layer_of_the_onnx_detector_lowers_its_loss(
     outcome = run("thawed", base="faces", reuse={"through": "400"}, head=HEAD, stages=stages)
     assert losses(outcome)[-1] < losses(outcome)[0]
     assert all(layer.trainable for layer in outcome.manifest.layers)
+
+
+def test_surgery_leaves_both_outputs_of_the_detector_what_they_were(
+    faces: Callable[[str], None], run: Callable[..., Any], zoo: ZooAccess
+) -> None:
+    from frostline_zoo.networks.build import build
+
+    faces("onnx")
+    reuse: dict[str, Any] = {"through": ["scores", "boxes"], "rename": {"boxes": "corners"}}
+    reuse |= {"insert": [{"after": "360", "layer": {"Dropout": {"rate": 0.1}}}]}
+    head = [{"Concatenate": {}}, {"GlobalAveragePooling1D": {}}, HEAD[1]]
+    stages = [
+        {"freeze": {"through": ["scores", "corners"]}, "optimizer": {"Adam": {"learning_rate": 0.01}}, "epochs": 6}
+    ]
+    outcome = run("both", base="faces", reuse=reuse, head=head, stages=stages)
+    assert losses(outcome)[-1] < losses(outcome)[0]
+    reference = np.load(ASSETS / "reference" / "face_rfb320.onnx.npz")
+    network = build(outcome.manifest, zoo.blobs.get)
+    tensors = [network.tensors[TensorRef(name)] for name in ("scores", "corners")]
+    made = type(network.model)(network.model.inputs, tensors)(reference["x"].transpose(0, 2, 3, 1), training=False)
+    for name, found in zip(("scores", "boxes"), made, strict=True):
+        np.testing.assert_allclose(found, reference[name], rtol=0, atol=1e-4)
 
 
 def test_upper_layers_of_a_saved_model_train_on_a_cached_trunk(
