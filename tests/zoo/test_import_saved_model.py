@@ -151,6 +151,28 @@ def test_what_is_exported_comes_in_again_although_layers_look_alike(tmp_path: Pa
 
 
 @pytest.mark.keras
+@pytest.mark.parametrize("dtype", ["float16", "mixed_float16", "mixed_bfloat16"])
+def test_numbers_of_less_precision_are_taken_as_float32(tmp_path: Path, dtype: str) -> None:
+    import keras
+
+    layers = keras.layers
+    stack = [
+        layers.Rescaling(0.5, dtype=dtype),
+        layers.Conv2D(4, 3, activation="relu", dtype=dtype),
+        layers.BatchNormalization(dtype=dtype),
+        layers.GlobalAveragePooling2D(dtype=dtype),
+        layers.Dense(3, dtype=dtype),
+        layers.Softmax(),
+    ]
+    network = keras.Sequential([keras.Input((6, 6, 2)), *stack])
+    network.export(tmp_path / "out", verbose=False)
+    draft = read_saved_model(folder(tmp_path / "out"), "saved_model.pb")
+    x = np.random.default_rng(0).normal(size=(5, 6, 6, 2)).astype(np.float32)
+    np.testing.assert_allclose(outputs(draft, {"x": x})[0], network(x, training=False), atol=5e-3)
+    assert f"numbers of {dtype.removeprefix('mixed_')} are taken as float32" in draft.report.notes
+
+
+@pytest.mark.keras
 def test_variables_of_one_name_stay_apart(tmp_path: Path) -> None:
     import tensorflow as tf
 

@@ -129,6 +129,7 @@ def _drafted(meta: Any, graph: Graph, bundle: Bundle) -> Draft:
     report = draft.report
     report.unexpected += variables.unused()
     report.notes += [f"output {at} is the signature's {entry.key[:80]!r}" for at, entry in enumerate(named)]
+    report.notes += [f"numbers of {name} are taken as float32" for name in sorted(operations.rounded)]
     left = sorted(entry.key for entry in meta.signatures if entry.key not in (taken, *_SETS_UP))
     report.notes += [f"the signature {key[:80]!r} was left out" for key in left]
     report.notes += [f"the file {asset.filename[:80]!r} was left out: no layer uses it" for asset in meta.assets]

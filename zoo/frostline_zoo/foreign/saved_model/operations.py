@@ -46,6 +46,7 @@ _MERGES = {
     "Mul": "Multiply",
     "Sub": "Subtract",
 }
+_FLOATS = {1: "float32", 2: "float64", 14: "bfloat16", 19: "float16"}  # TensorFlow's numbers for them
 _ADDS, _LINEAR = ("Add", "AddV2", "BiasAdd", "BiasAddV1"), ("Sub", "Mul", "RealDiv")
 
 
@@ -55,6 +56,7 @@ class Operations:
     Attributes:
         steps: what was made so far.
         dropouts: the rates of the dropouts that the network's own description names, by their scopes' last part.
+        rounded: the types of numbers other than float32 that the graph turns its tensors into.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Operations:
         """
         self.steps = Steps()
         self.dropouts = dropouts
+        self.rounded: set[str] = set()
         self._inputs, self._variable = inputs, variable
         self._rows: dict[int, int] = {}  # of how many rows' table the numbers that a step makes count from the end
 
@@ -261,8 +264,15 @@ class Operations:
         return self.steps.add(node, "Embedding", config, [x], shape, {"embeddings": table})
 
     def _cast(self, node: Node, x: Flow) -> Flow:
-        """Layers make floats of integers by themselves; an embedding makes integers of floats."""
-        if node.attributes["DstT"].type == 1:
+        """Layers make floats of integers by themselves; an embedding makes integers of floats.
+
+        Floats of another precision are the same numbers, since all layers compute in float32.
+        """
+        source, target = (_FLOATS.get(node.attributes[key].type) for key in ("SrcT", "DstT"))
+        if source and target:
+            self.rounded |= {source, target} - {"float32"}
+            return x
+        if target == "float32":
             return self.steps.add(node, "Rescaling", {"scale": 1.0, "offset": 0.0}, [x], x.step.shape)
         if node.attributes["DstT"].type in (3, 9) and x.step.class_name == "Input":
             return x
