@@ -34,7 +34,7 @@ def members_of(content: bytes) -> dict[str, bytes]:
                 file = archive.extractfile(member) if member.isreg() else None
                 if file is not None:
                     found[name] = file.read()
-    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, RecursionError) as error:
         raise bad("it is damaged or cut short") from error
     return found
 

@@ -87,12 +87,12 @@ def graph_of(model: ModelProto, files: Files, main: str) -> Graph:
     if len(graph.node) > MAX_NODES or len(graph.initializer) > MAX_TENSORS:
         text = f"the network has more than {MAX_NODES} nodes or {MAX_TENSORS} tensors: take a smaller one"
         raise ExhaustedError(text, reason="LIMIT_LAYERS")
+    if model.functions or graph.sparse_initializer:
+        raise bad_onnx("it has functions of its own, or sparse weights")
     for node in graph.node:
         if node.domain not in _DOMAINS:
             text = f"node {node.name[:80]!r} ({node.op_type[:80]}) is of {node.domain[:80]!r}, not one of ONNX's own"
             raise InvalidError(f"{text} operators: export the network without it", reason="UNSAFE_OP")
-    if model.functions or graph.sparse_initializer:
-        raise bad_onnx("it has functions of its own, or sparse weights")
     constants = {tensor.name: Constant(array_of(tensor, files, main), (tensor.name,)) for tensor in graph.initializer}
     if len(constants) != len(graph.initializer):
         raise bad_onnx("two of its tensors have one name")

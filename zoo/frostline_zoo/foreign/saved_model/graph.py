@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from frostline_zoo.errors import ExhaustedError, InvalidError
 from frostline_zoo.foreign.saved_model.allowed_operations import PURE, SETS_UP, TELLTALE, unsafe_operation
@@ -36,6 +36,23 @@ Compute = Callable[[Node, Sequence[Value]], Sequence[Value]]
 """Gives a node's outputs for its inputs."""
 
 
+class _Step(NamedTuple):
+    """One operation taken out of its message: its tensors and its settings by name."""
+
+    name: str
+    op: str
+    inputs: list[str]
+    attributes: Mapping[str, Any]
+
+
+class _Function(NamedTuple):
+    """A function taken out of its message, once for all of its calls, which may be many."""
+
+    arguments: list[str]
+    returns: list[str]
+    steps: list[_Step]
+
+
 def bad_graph(what: str) -> InvalidError:
     """Returns the refusal of a graph that does not hold together."""
     return InvalidError(f"the graph does not hold together: {what}; save the network again", reason="BAD_GRAPH")
@@ -63,6 +80,7 @@ class Graph:
             if node.op in TELLTALE:
                 raise unsafe_operation(node.op, node.name)
         self.operations = Counter(node.op for body in bodies for node in body)
+        self._opened: dict[str, _Function] = {}
         self._count = 0
 
     def check_set_up(self, names: Iterable[str]) -> None:
@@ -80,7 +98,7 @@ class Graph:
         """
         needed, along = _reached(self._nodes, [_node_of(name) for name in outputs])
         self._check(along, PURE, set())
-        values = self._body(needed, {}, "", compute, 0)
+        values = self._body(_steps(needed), {}, "", compute, 0)
         return [_at(values, name) for name in outputs]
 
     def _check(self, nodes: Iterable[Any], allowed: frozenset[str], seen: set[str]) -> None:
@@ -103,44 +121,57 @@ class Graph:
         return self._functions[name]
 
     def _body(
-        self, nodes: Sequence[Any], arguments: dict[str, Value], scope: str, compute: Compute[Value], depth: int
+        self, steps: Sequence[_Step], arguments: dict[str, Value], scope: str, compute: Compute[Value], depth: int
     ) -> dict[str, Sequence[Value]]:
         values: dict[str, Sequence[Value]] = {name: [value] for name, value in arguments.items()}
-        for node in nodes:
+        for step in steps:
             self._count += 1
             if self._count > MAX_NODES:
                 raise _too_large()
-            inputs = [_at(values, name) for name in node.inputs if not name.startswith("^")]
-            attributes = {entry.key: entry.value for entry in node.attributes}
-            if node.op in CALLS:
-                values[node.name] = self._call(node, attributes, inputs, scope, compute, depth + 1)
+            inputs = [_at(values, name) for name in step.inputs]
+            if step.op in CALLS:
+                values[step.name] = self._call(step, inputs, scope, compute, depth + 1)
             else:
-                values[node.name] = compute(Node(scope + node.name, node.op, attributes), inputs)
+                values[step.name] = compute(Node(scope + step.name, step.op, step.attributes), inputs)
         return values
 
     def _call(
-        self,
-        node: Any,
-        attributes: dict[str, Any],
-        inputs: Sequence[Value],
-        scope: str,
-        compute: Compute[Value],
-        depth: int,
+        self, step: _Step, inputs: Sequence[Value], scope: str, compute: Compute[Value], depth: int
     ) -> list[Value]:
         if depth > MAX_CALL_DEPTH:
             raise InvalidError(f"the graph's calls are nested more than {MAX_CALL_DEPTH} deep", reason="LIMIT_DEPTH")
-        function = self._function(attributes["f"].function.name if "f" in attributes else "")
-        names = [argument.name for argument in function.signature.inputs]
-        if len(names) != len(inputs):
-            raise bad_graph(f"{node.name[:120]!r} gives its function {len(inputs)} tensors, not {len(names)}")
-        returns = {entry.key: entry.value for entry in function.returns}
-        wanted = [returns.get(output.name, "") for output in function.signature.outputs]
-        own = {inner.name: inner for inner in function.nodes}
-        needed, _ = _reached(own, [_node_of(name) for name in wanted], frozenset(names))
-        parent = node.name.rpartition("/")[0] if node.name.rpartition("/")[2].startswith(CALLS) else node.name
+        function = self._open(step.attributes["f"].function.name if "f" in step.attributes else "")
+        if len(function.arguments) != len(inputs):
+            takes = len(function.arguments)
+            raise bad_graph(f"{step.name[:120]!r} gives its function {len(inputs)} tensors, not {takes}")
+        parent = step.name.rpartition("/")[0] if step.name.rpartition("/")[2].startswith(CALLS) else step.name
         inner = f"{scope}{parent}/" if parent else scope
-        values = self._body(needed, dict(zip(names, inputs, strict=True)), inner, compute, depth)
-        return [_at(values, name) for name in wanted]
+        arguments = dict(zip(function.arguments, inputs, strict=True))
+        values = self._body(function.steps, arguments, inner, compute, depth)
+        return [_at(values, name) for name in function.returns]
+
+    def _open(self, name: str) -> _Function:
+        if name not in self._opened:
+            function = self._function(name)
+            arguments = [argument.name for argument in function.signature.inputs]
+            returned = {entry.key: entry.value for entry in function.returns}
+            returns = [returned.get(output.name, "") for output in function.signature.outputs]
+            own = {inner.name: inner for inner in function.nodes}
+            needed, _ = _reached(own, [_node_of(tensor) for tensor in returns], frozenset(arguments))
+            self._opened[name] = _Function(arguments, returns, _steps(needed))
+        return self._opened[name]
+
+
+def _steps(nodes: Iterable[Any]) -> list[_Step]:
+    return [
+        _Step(
+            node.name,
+            node.op,
+            [name for name in node.inputs if not name.startswith("^")],
+            {entry.key: entry.value for entry in node.attributes},
+        )
+        for node in nodes
+    ]
 
 
 def _reached(
