@@ -11,8 +11,9 @@ from typing import Any
 
 import h5py
 import numpy as np
-from keras_samples import dense, keras_file, lambda_layer, layer, network, weights
-from sample import EXHAUSTED, INVALID, TAKEN, Canaries, Sample
+
+from tests.hostile.keras_samples import dense, keras_file, lambda_layer, layer, network, pickled, weights
+from tests.hostile.sample import EXHAUSTED, INVALID, TAKEN, Canaries, Sample
 
 _OUTSIDE = ("EXTERNAL_REFERENCE",)
 _BAD = ("BAD_HDF5",)
@@ -40,6 +41,12 @@ def with_member(add: Callable[[h5py.Group], None]) -> bytes:
     with h5py.File(content, "r+") as file:
         add(file.create_group("model_weights/more"))
     return content.getvalue()
+
+
+def with_secret(canaries: Canaries) -> bytes:
+    """Returns a good file in which the secret itself stands: who reads the file, reads that."""
+    text = np.frombuffer(canaries.text.encode(), "u1")
+    return with_member(lambda group: group.create_dataset("w", data=text))
 
 
 def samples(canaries: Canaries, folder: Path) -> Iterator[Sample]:
@@ -128,10 +135,8 @@ def _tensor_files(canaries: Canaries) -> Iterator[Sample]:
     text = json.dumps(entry)
     bad, body = ("BAD_SAFETENSORS",), bytes(8)
     many = "{" + ",".join(f'"tensor_{number}":{text}' for number in range(200_000)) + "}"
-    command = f"touch {canaries.written}".encode()
-    pickle = b"\x80\x04cposix\nsystem\nX" + struct.pack("<I", len(command)) + command
     for number, what, content, status, reasons in [
-        ("M59", "a pickle", pickle + b"\x85R.", INVALID, ("UNSAFE_FORMAT",)),
+        ("M59", "a pickle", pickled(canaries), INVALID, ("UNSAFE_FORMAT",)),
         ("M61", "a header longer than the file", tensor_file({"a": entry}, body, 1 << 40), INVALID, bad),
         ("M62", "a header of 14 MB", tensor_file(many, body), EXHAUSTED, ("LIMIT_HEADER",)),
         ("M63", "tensors that overlap", tensor_file({"a": entry, "b": entry}, body), INVALID, bad),

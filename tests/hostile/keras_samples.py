@@ -14,7 +14,8 @@ from typing import Any
 
 import h5py
 import numpy as np
-from sample import EXHAUSTED, INVALID, TAKEN, Canaries, Sample
+
+from tests.hostile.sample import EXHAUSTED, INVALID, TAKEN, Canaries, Sample
 
 Config = dict[str, Any]
 
@@ -73,7 +74,7 @@ def lambda_layer(canaries: Canaries) -> Config:
 def samples(canaries: Canaries) -> Iterator[Sample]:
     """Yields M01 to M22, M58, M60, M67, and benign ones."""
     yield from _of_configurations(canaries)
-    yield from _of_archives()
+    yield from _of_archives(canaries)
     yield from _benign()
 
 
@@ -109,25 +110,31 @@ def _of_configurations(canaries: Canaries) -> Iterator[Sample]:
     yield Sample("M19", "JSON 50,000 deep", "x.keras", deep, INVALID, ("LIMIT_DEPTH",))
 
 
-def _of_archives() -> Iterator[Sample]:
-    good = network(dense())
+def pickled(canaries: Canaries) -> bytes:
+    """Returns a pickle that writes the canary where it is loaded."""
+    command = f"touch {canaries.written}".encode()
+    return b"\x80\x04cposix\nsystem\nX" + struct.pack("<I", len(command)) + command + b"\x85R."
+
+
+def _of_archives(canaries: Canaries) -> Iterator[Sample]:
+    good, evil = network(dense()), pickled(canaries)
     link = zipfile.ZipInfo("link")
     link.external_attr = 0o120777 << 16
-    bad, pickled = ("BAD_ARCHIVE",), ("UNSAFE_FORMAT",)
+    bad, unsafe = ("BAD_ARCHIVE",), ("UNSAFE_FORMAT",)
     whole = keras_file(good)
     for number, what, content, reasons in [
         ("M13", "a member above the folder", keras_file(good, ("../../evil", b"x")), bad),
-        ("M14a", "an absolute member", keras_file(good, ("/tmp/evil", b"x")), bad),
+        ("M14a", "an absolute member", keras_file(good, (str(canaries.written), b"x")), bad),
         ("M14b", "a member with backslashes", keras_file(good, ("a\\..\\..\\evil", b"x")), bad),
-        ("M15", "a member that is a link", keras_file(good, (link, b"/etc/passwd")), bad),
+        ("M15", "a member that is a link", keras_file(good, (link, str(canaries.secret).encode())), bad),
         ("M16", "a configuration twice", keras_file(good, ("config.json", b"{}")), bad),
         ("M18", "members that overlap", overlapping(), bad),
         ("M21", "a member longer than it says", _patched(whole, 22, struct.pack("<I", 10)), bad),
         ("M22a", "an encrypted member", _patched(whole, 6, b"\x01\x00"), bad),
         ("M22b", "a member packed in an unknown way", _patched(whole, 8, b"\x63\x00"), bad),
-        ("M58", "what PyTorch saves", archive(("x/data.pkl", b"\x80\x02."), ("x/version", b"3")), pickled),
-        ("M60", "a TorchScript", archive(("x/code/m.py", b""), ("x/constants.pkl", b"\x80\x02.")), pickled),
-        ("M67", "a packed pickle", b"7z\xbc\xaf\x27\x1c\x00\x04" + bytes(40), pickled),
+        ("M58", "what PyTorch saves", archive(("x/data.pkl", evil), ("x/version", b"3")), unsafe),
+        ("M60", "a TorchScript", archive(("x/code/m.py", b""), ("x/constants.pkl", evil)), unsafe),
+        ("M67", "a packed pickle", b"7z\xbc\xaf\x27\x1c\x00\x04" + bytes(40), unsafe),
     ]:
         yield Sample(number, what, "", content, INVALID, reasons)
     yield Sample("M17", "600 MiB of blanks in 599 KiB", "x.keras", blanks(), EXHAUSTED, ("LIMIT_INFLATE",))

@@ -1,93 +1,66 @@
 """Every hostile file is refused by a real server, and leaves nothing; every benign one is taken in.
 
-And each half of the defence alone: the rules without the jail, the jail without the rules.
+And each half of the defence alone: the rules without the jail, the jail without the rules. `python -m tests.hostile`
+prints the table.
 """
 
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import grpc
 import pytest
-from google.rpc.error_details_pb2 import ErrorInfo
-from grpc_status import rpc_status
-from sample import INVALID, TAKEN, Canaries, Sample
 
-from frostline.v1 import model_service_pb2 as pb
-from frostline.v1.model_service_pb2_grpc import ModelServiceStub
-from frostline_server.embedded import serve
-from frostline_zoo.errors import ExhaustedError, InvalidError, ZooError
+from tests.hostile.halves import MOST_BYTES, by_the_rules_alone, harm_without_rules
+from tests.hostile.hdf5_samples import with_secret
+from tests.hostile.real_server import RealServer
+from tests.hostile.sample import EXHAUSTED, INVALID, TAKEN, Canaries, Sample
 
-SECONDS = 200  # the first one waits until the workbench is warm
+MOST_SECONDS = 15
+MOST_GROWTH_BYTES = 50_000_000
+AT_ONCE = 20
 FLIPPED = 12
 NAMES = ["a\0b", "..", "../a", "%2e%2e", "a\u202eb", "a\\b", "a;b", "a b", "A", "a/b", "", "x" * 64]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("hostile")
-
-
-@pytest.fixture(scope="module")
-def stub(data: Path) -> Iterator[Any]:
-    with serve(data, options=["--require-sandbox"]) as address, grpc.insecure_channel(address) as channel:
-        yield ModelServiceStub(channel)
-
-
-def messages(sample: Sample, model: str) -> Iterator[pb.ImportModelRequest]:
-    yield pb.ImportModelRequest(header=pb.ImportModelHeader(model=f"models/{model}", file_name=sample.name))
-    for start in range(0, len(sample.content), 1 << 20):
-        yield pb.ImportModelRequest(data=sample.content[start : start + (1 << 20)])
-
-
-def outcome(stub: Any, sample: Sample, model: str) -> tuple[str, str]:
-    """Returns how an import ends: its status and its reason."""
-    try:
-        stub.ImportModel(messages(sample, model), timeout=SECONDS)
-    except grpc.RpcError as error:
-        info = ErrorInfo()
-        for detail in rpc_status.from_call(error).details:
-            detail.Unpack(info)
-        return error.code().name, info.reason
-    return TAKEN, ""
-
-
-def files_below(*folders: Path) -> set[Path]:
-    return {path for folder in folders for path in folder.rglob("*") if path.is_file()}
-
-
 def test_every_hostile_file_is_refused_and_leaves_nothing(
-    stub: Any, data: Path, corpus: dict[str, Sample], canaries: Canaries
+    server: RealServer, hostile: list[Sample], canaries: Canaries
 ) -> None:
     canaries.reset()
-    hostile = [sample for sample in corpus.values() if sample.status != TAKEN]
-    before = files_below(data / "blobs", data / "staging")
-    found = {sample.number: outcome(stub, sample, "hostile") for sample in hostile}
-    wrong = {
-        sample.number: (sample.what, found[sample.number])
-        for sample in hostile
-        if found[sample.number][0] != sample.status or found[sample.number][1] not in sample.reasons
-    }
-    assert wrong == {}
-    assert files_below(data / "blobs", data / "staging") == before
-    assert list(stub.ListModels(pb.ListModelsRequest()).models) == []
+    before, models = server.stored(), server.model_names()
+    found = {sample.number: server.send(sample, "hostile") for sample in hostile}
+    assert {sample.number: found[sample.number] for sample in hostile if not found[sample.number].fits(sample)} == {}
+    slow = [sample for sample in hostile if found[sample.number].seconds > MOST_SECONDS]  # or the machine was busy
+    assert [sample for sample in slow if server.send(sample, "hostile").seconds > MOST_SECONDS] == []
+    assert 0 < max(outcome.jail_bytes for outcome in found.values()) <= MOST_BYTES
+    assert (server.stored(), server.model_names()) == (before, models)
+    assert list((server.data / "staging").iterdir()) == []
     assert canaries.disturbed() == []
 
 
-def test_every_benign_file_is_taken_in(stub: Any, corpus: dict[str, Sample]) -> None:
-    benign = [sample for sample in corpus.values() if sample.status == TAKEN]
-    assert len(benign) >= 8
-    assert {sample.number: outcome(stub, sample, sample.number.lower()) for sample in benign} == {
-        sample.number: (TAKEN, "") for sample in benign
-    }
+@pytest.mark.keras
+def test_every_benign_file_is_taken_in(server: RealServer, benign: list[Sample]) -> None:
+    assert {sample.number[:3] for sample in benign} == {f"B{number:02}" for number in range(1, 13)}
+    found = {sample.number: server.send(sample, sample.number.lower()) for sample in benign}
+    assert {number: outcome for number, outcome in found.items() if outcome.status != TAKEN} == {}
 
 
-def test_files_with_flipped_bits_are_read_or_refused(stub: Any, data: Path, corpus: dict[str, Sample]) -> None:
+def test_many_hostile_files_at_once_neither_stop_the_server_nor_fill_its_memory(
+    server: RealServer, hostile: list[Sample]
+) -> None:
+    largest = sorted(hostile, key=lambda sample: len(sample.content))[-AT_ONCE:]
+    before, server.watch.server_bytes = server.watch.server_now(), 0
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        sent = [threads.submit(server.send, sample, "hostile") for sample in largest]
+        while not all(each.done() for each in sent):
+            assert server.is_serving()
+    assert [each.result() for each, sample in zip(sent, largest, strict=True) if not each.result().fits(sample)] == []
+    assert server.watch.server_bytes - before <= MOST_GROWTH_BYTES
+    assert server.is_serving()
+
+
+def test_files_with_flipped_bits_are_read_or_refused(server: RealServer, corpus: dict[str, Sample]) -> None:
     """M30. What a bit changes may be a number, and then the file is another good one."""
     random_bits = random.Random(30)
     good = corpus["B06"].content
@@ -95,57 +68,34 @@ def test_files_with_flipped_bits_are_read_or_refused(stub: Any, data: Path, corp
         content = bytearray(good)
         for _ in range(8):
             content[random_bits.randrange(8, len(content))] ^= 1 << random_bits.randrange(8)
-        status, reason = outcome(stub, Sample("M30", "flipped bits", "x.h5", bytes(content), INVALID), "flipped")
-        assert status in (TAKEN, INVALID, "RESOURCE_EXHAUSTED"), reason
-    assert files_below(data / "staging") == set()
+        outcome = server.send(Sample("M30", "flipped bits", "x.h5", bytes(content), INVALID), "flipped")
+        assert outcome.status in (TAKEN, INVALID, EXHAUSTED), outcome
+    assert list((server.data / "staging").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_that_mislead_are_refused(stub: Any, corpus: dict[str, Sample], name: str) -> None:
+def test_names_that_mislead_are_refused(server: RealServer, corpus: dict[str, Sample], name: str) -> None:
     """M76."""
-    assert outcome(stub, corpus["B06"], name)[0] == INVALID
+    assert server.send(corpus["B06"], name).status == INVALID
 
 
 @pytest.mark.keras
-def test_the_rules_alone_refuse_every_hostile_file(
-    corpus: dict[str, Sample], canaries: Canaries, tmp_path: Path
-) -> None:
-    from frostline_zoo.networks.importer import import_network
-
+def test_the_rules_alone_refuse_every_hostile_file(hostile: list[Sample], canaries: Canaries) -> None:
     canaries.reset()
-    wrong = {}
-    for sample in corpus.values():
-        path = tmp_path / (sample.name or "file")
-        path.write_bytes(sample.content)
-        try:
-            import_network(path)
-            found: tuple[str, str] = (TAKEN, "")
-        except ZooError as error:
-            status = {InvalidError: "INVALID_ARGUMENT", ExhaustedError: "RESOURCE_EXHAUSTED"}[type(error)]
-            found = (status, error.reason)
-        if found[0] != sample.status or (sample.reasons and found[1] not in sample.reasons):
-            wrong[sample.number] = found
-    assert wrong == {}
+    found = {sample.number: by_the_rules_alone(sample) for sample in hostile}
+    wrong = [
+        (sample.number, found[sample.number])
+        for sample in hostile
+        if found[sample.number][0] != sample.status or found[sample.number][1] not in sample.reasons
+    ]
+    assert wrong == []
     assert canaries.disturbed() == []
 
 
-def test_the_jail_alone_holds_a_reader_without_rules(
-    corpus: dict[str, Sample], canaries: Canaries, tmp_path: Path
-) -> None:
-    paths = []
-    for sample in corpus.values():
-        paths.append(tmp_path / sample.number)
-        paths[-1].write_bytes(sample.content)
-    program = [sys.executable, str(Path(__file__).with_name("unguarded.py"))]
-    results = {}
-    for way in ("open", "locked"):
-        canaries.reset()
-        (tmp_path / way / "deeper").mkdir(parents=True)
-        ended = subprocess.run([*program, way, *paths], cwd=tmp_path / way / "deeper", capture_output=True, timeout=120)
-        secrets_read = ended.stdout.count(b"read\n")
-        unpacked = len(files_below(tmp_path / way))
-        results[way] = (canaries.disturbed(), secrets_read, unpacked, ended.stdout.endswith(b"done\n"))
-    disturbed, secrets_read, unpacked, ended_well = results["open"]
-    assert set(disturbed) == {"written", "connected"}
-    assert (secrets_read >= 3, unpacked > 10, ended_well) == (True, True, True)
-    assert results["locked"] == ([], 0, 0, True)
+def test_the_jail_alone_holds_a_reader_without_rules(hostile: list[Sample], canaries: Canaries, tmp_path: Path) -> None:
+    control = Sample("C01", "what it is sent, it can read", "x.h5", with_secret(canaries), TAKEN)
+    in_the_open = harm_without_rules([*hostile, control], canaries, tmp_path / "open", locked=False)
+    assert len([number for number, harm in in_the_open.items() if harm]) > len(hostile) // 3
+    assert set().union(*in_the_open.values()) >= {"read", "written", "changed", "connected", "written elsewhere"}
+    locked = harm_without_rules([*hostile, control], canaries, tmp_path / "locked", locked=True)
+    assert {number: harm for number, harm in locked.items() if harm} == {"C01": {"read"}}
