@@ -33,6 +33,7 @@ def main(folder: Path) -> None:
     hostile = [sample for sample in samples.values() if sample.is_hostile]
     benign = [sample for sample in samples.values() if not sample.is_hostile] + list(exported(folder / "exported"))
     with real_server(folder / "data") as server:
+        server.warm_up(samples["B01"])
         taken = [server.send(sample, sample.number.lower()) for sample in benign]
         sent = {sample.number: server.send(sample, "hostile") for sample in hostile}
     alone = {sample.number: by_the_rules_alone(sample) for sample in hostile}

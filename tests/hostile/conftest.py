@@ -11,7 +11,7 @@ import pytest
 from tests.hostile import corpus as all_samples
 from tests.hostile import exported_samples
 from tests.hostile.real_server import RealServer, real_server
-from tests.hostile.sample import TAKEN, Canaries, Sample
+from tests.hostile.sample import Canaries, Sample
 
 
 @pytest.fixture(scope="session")
@@ -44,5 +44,5 @@ def benign(corpus: dict[str, Sample], tmp_path_factory: pytest.TempPathFactory) 
 def server(corpus: dict[str, Sample], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     """A server, warm."""
     with real_server(tmp_path_factory.mktemp("hostile")) as running:
-        assert running.send(corpus["B01"], "warm").status == TAKEN
+        running.warm_up(corpus["B01"])
         yield running
