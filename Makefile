@@ -10,7 +10,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_PYTHON_PREFERENCE := only-system
 export UV_SYSTEM_CERTS := true
 
-.PHONY: help setup demo test check format protos bench serve containers lock
+.PHONY: help setup demo test check format protos bench fuzz serve containers lock
 
 help:
 	@echo 'make demo              reuse a network on handwritten digits: a table and a picture in build/demo'
@@ -21,6 +21,7 @@ help:
 	@echo 'make format            format the code and repair what lint can repair'
 	@echo 'make protos            generate the stubs from protos/'
 	@echo 'make bench             run the benchmarks (QUICK=1: smaller, the same wanted figures)'
+	@echo 'make fuzz              two minutes of fuzzing of what reads foreign files (SECONDS=N: longer)'
 	@echo 'make containers        build the image and train one job against it, where a docker engine answers'
 	@echo 'make lock              write requirements.lock (UPGRADE=1: with the newest versions)'
 	@echo 'make setup             only set up'
@@ -51,6 +52,11 @@ protos: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks $(if $(QUICK),--quick)
 
+# The fuzzer exists for Linux on x86-64 alone, so it stays out of what everybody installs.
+fuzz: $(READY)
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes --requirement tests/fuzz/requirements.lock
+	$(BIN)/python tests/fuzz --seconds $(or $(SECONDS),120) $(ARGS)
+
 serve: $(READY)
 	$(BIN)/frostline-server --data $(or $(DATA),data) --listen $(or $(LISTEN),127.0.0.1:8470)
 
@@ -61,6 +67,9 @@ lock: $(UV)
 	$(UV) pip compile --group dev --universal --python-version 3.11 --generate-hashes --quiet \
 	    --no-header --no-annotate --no-emit-index-url $(if $(UPGRADE),--upgrade) \
 	    $(WORKSPACE:%=--no-emit-package frostline-%) --output-file requirements.lock
+	$(UV) pip compile --group fuzz --universal --python-version 3.11 --generate-hashes --quiet \
+	    --no-header --no-annotate --no-emit-index-url $(if $(UPGRADE),--upgrade) \
+	    --output-file tests/fuzz/requirements.lock
 
 # The lock pins and hashes everything; --no-deps keeps the workspace from bringing anything that the lock lacks.
 $(READY): requirements.lock pyproject.toml $(WORKSPACE:%=%/pyproject.toml) | $(UV)

@@ -1,21 +1,27 @@
-"""requirements.lock: what every installation of this project consists of."""
+"""The locks: what every installation of this project consists of, and the fuzzer beside it."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-LOCK = Path(__file__).parent.parent / "requirements.lock"
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LOCKS = [ROOT / "requirements.lock", ROOT / "tests" / "fuzz" / "requirements.lock"]
 
 
-def entries() -> list[str]:
-    return re.split(r"\n(?=\S)", LOCK.read_text().strip())
+def entries(lock: Path) -> list[str]:
+    return re.split(r"\n(?=\S)", lock.read_text().strip())
 
 
-def test_every_package_is_pinned_and_hashed() -> None:
-    unpinned = [entry for entry in entries() if not re.match(r"[a-z0-9-]+==\S+ (; .+ )?\\\n\s+--hash=sha256:", entry)]
+@pytest.mark.parametrize("lock", LOCKS, ids=["all", "fuzz"])
+def test_every_package_is_pinned_and_hashed(lock: Path) -> None:
+    found = entries(lock)
+    unpinned = [entry for entry in found if not re.match(r"[a-z0-9-]+==\S+ (; .+ )?\\\n\s+--hash=sha256:", entry)]
     assert unpinned == []
 
 
-def test_the_lock_names_no_host_and_no_path() -> None:
-    assert re.findall(r".*(?:://|--index|--find-links|(?:^|\s)[./]).*", LOCK.read_text()) == []
+@pytest.mark.parametrize("lock", LOCKS, ids=["all", "fuzz"])
+def test_the_lock_names_no_host_and_no_path(lock: Path) -> None:
+    assert re.findall(r".*(?:://|--index|--find-links|(?:^|\s)[./]).*", lock.read_text()) == []

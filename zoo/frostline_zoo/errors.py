@@ -24,8 +24,8 @@ class ZooError(Exception):
     default_reason = "REFUSED"
 
     def __init__(self, message: str, *, reason: str | None = None, **metadata: str) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = _on_one_line(message)
+        super().__init__(self.message)
         self.reason = reason or self.default_reason
         self.metadata = metadata
 
@@ -82,6 +82,13 @@ class CorruptError(ZooError):
     """Stored bytes are not those that were stored."""
 
     default_reason = "CORRUPT"
+
+
+def _on_one_line(message: str) -> str:
+    """Returns a message with what cannot be printed escaped: it may quote a file, or whoever asked."""
+    if message.isprintable():
+        return message
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in message)
 
 
 def full_disk() -> ExhaustedError:

@@ -67,16 +67,16 @@ class _Drawing:
     def draft(self) -> Draft:
         """Returns the whole. Its outputs are what no layer uses, by name, as Caffe has them."""
         scales = self._scales()
-        merged = {scale.name for scale in scales.values()}
+        merged = set(scales.values())
         for layer in self._layers:
             if layer.type_name == "Input":
                 self._input(layer)
-            elif layer.name in merged:
+            elif layer in merged:
                 self._put(layer, [self._values[layer.bottoms[0]]])
             elif layer.type_name in _LEFT_OUT:
                 self._canvas.report.notes.append(f"layer {layer.name[:80]!r} ({layer.type_name}) was left out")
             else:
-                self._draw(layer, scales.get(layer.name))
+                self._draw(layer, scales.get(layer))
         outputs = [self._output(name) for name in sorted(self._open)]
         if not outputs or all(layer.type_name == "Input" for layer in self._layers):
             raise bad_caffe("it has no layers")
@@ -86,8 +86,8 @@ class _Drawing:
                 self._canvas.report.unexpected.extend(constant.sources[0] for constant in self._blobs[name])
         return self._canvas.draft(outputs)
 
-    def _scales(self) -> dict[str, Layer]:
-        """Returns, by the name of a normalization, the Scale that is its only user: Keras has the two in one layer."""
+    def _scales(self) -> dict[Layer, Layer]:
+        """Returns, by the normalization, the Scale that is its only user: Keras has the two in one layer."""
         found = {}
         users: dict[str, list[Layer]] = {}  # of each tensor, from the last layer to this one
         for layer in reversed(self._layers):
@@ -95,7 +95,7 @@ class _Drawing:
             if above and above[-1].type_name == "Scale" and above[-1].bottoms == layer.tops:
                 in_place = above[-1].tops == layer.tops
                 if in_place or len(above) == 1:
-                    found[layer.name] = above[-1]
+                    found[layer] = above[-1]
             for bottom in layer.bottoms:
                 users.setdefault(bottom, []).append(layer)
         return found
@@ -124,6 +124,8 @@ class _Drawing:
         self._put(layer, made if isinstance(made, list) else [made])
 
     def _put(self, layer: Layer, made: list[Held]) -> None:
+        if len(layer.tops) != len(made):
+            raise bad_caffe(f"layer {layer.name[:80]!r} makes {len(made)} tensors, not {len(layer.tops)}")
         for bottom in layer.bottoms:
             self._open.pop(bottom, None)
         for top, value in zip(layer.tops, made, strict=True):

@@ -43,7 +43,7 @@ def opened(source: BinaryIO) -> Iterator[h5py.File]:
                 raise bad("it starts with foreign bytes")
             _check(file, set(), [0], 0)
             yield file
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
         raise bad("it is damaged or cut short") from error
 
 

@@ -114,8 +114,8 @@ class _Drawing:
         return False
 
     def _draw(self, node: Node) -> None:
-        values = tuple(self._values[name] if name else None for name in node.inputs)
         try:
+            values = tuple(self._values[name] if name else None for name in node.inputs)
             made = self._fold(node, values)
             if made is None:
                 if node.op_type not in OPERATORS:

@@ -33,6 +33,7 @@ _MAX_ARRAYS = 100_000
 _MAX_DEPTH = 200
 _MAX_RANK = 8
 _MAX_NOTES = 1_000
+_LONGEST_NAME = 1_000
 _STEP = 64
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -44,8 +45,10 @@ def encode(network: Parsed) -> Iterator[bytes | memoryview]:
     """Yields a network's bytes; its arrays are read one at a time, as they are needed.
 
     Raises:
-        ExhaustedError: its arrays take more than 4 GiB, one of them more than 2 (LIMIT_PARAMS).
-        InvalidError: an array is of no type that weights are of.
+        ExhaustedError: its arrays take more than 4 GiB, one of them more than 2 (LIMIT_PARAMS), or it has too many
+            layers (LIMIT_LAYERS).
+        InvalidError: an array is of no type or rank that weights are of (BAD_WEIGHTS), it has no layers (BAD_GRAPH), or
+            a number in its configuration is not finite (BAD_CONFIG).
     """
     arrays: list[Stored] = []
     numbers: dict[int, int] = {}
@@ -59,8 +62,11 @@ def encode(network: Parsed) -> Iterator[bytes | memoryview]:
     if isinstance(network, Draft):
         header = draft_to_json(network, number_of)
     elif isinstance(network, Weights):
+        if any(len(name) > _LONGEST_NAME for name in network.arrays):
+            text = f"the name of an array is longer than {_LONGEST_NAME} characters: save it under a shorter one"
+            raise InvalidError(text, reason="BAD_WEIGHTS")
         arrays_by_name = {name: number_of(array) for name, array in network.arrays.items()}
-        header = {"kind": "weights", "named": arrays_by_name, "notes": list(network.notes)}
+        header = {"kind": "weights", "named": arrays_by_name, "notes": list(network.notes[:_MAX_NOTES])}
     else:
         header = {
             "kind": "keras",
@@ -75,10 +81,15 @@ def encode(network: Parsed) -> Iterator[bytes | memoryview]:
     if sum(sizes) > MAX_ARRAYS_BYTES or max(sizes, default=0) > MAX_ARRAY_BYTES:
         text = f"the file's weights take {sum(sizes):,} bytes: at most {MAX_ARRAYS_BYTES:,} are taken in"
         raise ExhaustedError(text, reason="LIMIT_PARAMS")
-    if any(dtype not in _NAMES for dtype in types):
-        raise InvalidError("the file's weights are of a type that no network has", reason="BAD_WEIGHTS")
+    if any(dtype not in _NAMES for dtype in types) or any(len(array.shape) > _MAX_RANK for array in arrays):
+        text = f"the file's weights are of a type that no network has, or of more than {_MAX_RANK} dimensions"
+        raise InvalidError(text, reason="BAD_WEIGHTS")
     header["arrays"] = [[_NAMES[dtype], list(array.shape)] for dtype, array in zip(types, arrays, strict=True)]
-    encoded = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
+    try:
+        encoded = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
+    except ValueError as error:
+        text = "a number that configures a layer is none, or infinite: save the network without it"
+        raise InvalidError(text, reason="BAD_CONFIG") from error
     encoded += b" " * (-(8 + len(encoded)) % _STEP)
     yield len(encoded).to_bytes(8, "big")
     yield encoded
@@ -139,7 +150,7 @@ def _keras(header: dict[str, Any], arrays: Arrays) -> KerasNetwork:
 def _weights(header: dict[str, Any], arrays: Arrays) -> Weights:
     fields = record(header, "kind", "named", "notes")
     named: dict[str, Stored] = {
-        text(name, 1000): arrays.take(number) for name, number in plain_object(fields["named"]).items()
+        text(name, _LONGEST_NAME): arrays.take(number) for name, number in plain_object(fields["named"]).items()
     }
     return Weights(named, tuple(text(note, 500) for note in items(fields["notes"], _MAX_NOTES)))
 
@@ -163,4 +174,4 @@ def _group_from_json(value: Any, arrays: Arrays) -> Group:
         name: _group_from_json(member, arrays) if isinstance(member, dict) else arrays.take(member)
         for name, member in fields["members"].items()
     }
-    return Group(tuple(text(name, 1000) for name in items(fields["names"], 100_000)), members)
+    return Group(tuple(text(name, _LONGEST_NAME) for name in items(fields["names"], 100_000)), members)

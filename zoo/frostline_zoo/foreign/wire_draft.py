@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from frostline_zoo.errors import ExhaustedError, InvalidError
 from frostline_zoo.foreign.draft import Draft, DraftLayer, Report
 from frostline_zoo.foreign.tree import Stored
 from frostline_zoo.foreign.wire_checks import Arrays, bad, integer, items, plain_object, record, text
@@ -16,16 +17,24 @@ MAX_LAYERS = 20_000
 MAX_ENDS = 1_000
 MAX_WEIGHTS_OF_A_LAYER = 1_000
 MAX_RANK = 8
+MAX_SIDE = 1 << 31
 _MAX_CALLS = 10_000
 _MAX_REPORTED = 100_000
+_LONGEST_LINE = 1_000
 _CLASS = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 _DTYPES = frozenset(str(dtype) for dtype in DTYPES.values())
 
 
 def draft_to_json(draft: Draft, number_of: Callable[[Stored], int]) -> dict[str, Any]:
-    """Returns a draft's JSON; `number_of` gives each array its number."""
+    """Returns a draft's JSON; `number_of` gives each array its number.
+
+    Raises:
+        InvalidError: it has no layers (BAD_GRAPH).
+        ExhaustedError: it has more layers, inputs or outputs than are taken in (LIMIT_LAYERS).
+    """
     report = draft.report
+    _check_sizes(draft)
     return {
         "kind": "draft",
         "inputs": [[each.name, list(each.shape), each.dtype] for each in draft.inputs],
@@ -41,14 +50,25 @@ def draft_to_json(draft: Draft, number_of: Callable[[Stored], int]) -> dict[str,
         ],
         "outputs": [list(output) for output in draft.outputs],
         "report": {
-            "matched": report.matched,
-            "renamed": report.renamed,
-            "missing": report.missing,
-            "unexpected": report.unexpected,
+            **{key: [line[:_LONGEST_LINE] for line in getattr(report, key)] for key in _LINES},
+            "renamed": [[name[:_LONGEST_LINE] for name in pair] for pair in report.renamed],
             "differing": report.differing,
-            "notes": report.notes,
         },
     }
+
+
+def _check_sizes(draft: Draft) -> None:
+    if not draft.layers:
+        raise InvalidError("the file's network has no layers: save one that computes something", reason="BAD_GRAPH")
+    if len(draft.layers) > MAX_LAYERS or max(len(draft.inputs), len(draft.outputs)) > MAX_ENDS:
+        text = f"the network has more than {MAX_LAYERS} layers, or {MAX_ENDS} inputs or outputs: take a smaller one"
+        raise ExhaustedError(text, reason="LIMIT_LAYERS")
+    for each in draft.inputs:
+        if len(each.shape) > MAX_RANK or any(side is not None and not 0 <= side <= MAX_SIDE for side in each.shape):
+            text = (
+                f"the input {each.name[:80]!r} has more than {MAX_RANK} sides, or one that cannot be: save it smaller"
+            )
+            raise InvalidError(text, reason="BAD_GRAPH")
 
 
 def draft_from_json(value: dict[str, Any], arrays: Arrays) -> Draft:
@@ -68,8 +88,8 @@ def draft_from_json(value: dict[str, Any], arrays: Arrays) -> Draft:
 
 def _input(value: Any) -> Input:
     name, shape, dtype = items(value, 3, least=3)
-    sides = tuple(None if side is None else integer(side, 1 << 31) for side in items(shape, MAX_RANK))
-    if dtype not in _DTYPES:
+    sides = tuple(None if side is None else integer(side, MAX_SIDE) for side in items(shape, MAX_RANK))
+    if text(dtype) not in _DTYPES:
         raise bad("an input of an unknown type")
     return Input(_name(name), sides, dtype)
 
@@ -116,13 +136,13 @@ def _name(value: Any) -> str:
 
 def _report(value: Any) -> Report:
     fields = record(value, "matched", "renamed", "missing", "unexpected", "differing", "notes")
-    lines = {key: [text(line, 1000) for line in _reported(fields[key])] for key in _LINES}
+    lines = {key: [text(line, _LONGEST_LINE) for line in _reported(fields[key])] for key in _LINES}
     renamed = [
-        (text(theirs, 1000), text(ours, 1000))
+        (text(theirs, _LONGEST_LINE), text(ours, _LONGEST_LINE))
         for theirs, ours in (items(pair, 2, least=2) for pair in _reported(fields["renamed"]))
     ]
     differing = [
-        (text(name, 1000), _shape(theirs), _shape(ours))
+        (text(name, _LONGEST_LINE), _shape(theirs), _shape(ours))
         for name, theirs, ours in (items(each, 3, least=3) for each in _reported(fields["differing"]))
     ]
     return Report(renamed=renamed, differing=differing, **lines)

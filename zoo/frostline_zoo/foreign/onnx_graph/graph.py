@@ -89,6 +89,7 @@ def graph_of(model: ModelProto, files: Files, main: str) -> Graph:
         raise ExhaustedError(text, reason="LIMIT_LAYERS")
     if model.functions or graph.sparse_initializer:
         raise bad_onnx("it has functions of its own, or sparse weights")
+    _check_text(model)
     for node in graph.node:
         if node.domain not in _DOMAINS:
             text = f"node {node.name[:80]!r} ({node.op_type[:80]}) is of {node.domain[:80]!r}, not one of ONNX's own"
@@ -106,6 +107,18 @@ def graph_of(model: ModelProto, files: Files, main: str) -> Graph:
     makers = {name: node for node in nodes for name in node.outputs}
     idle = len(graph.node) - len(nodes)
     return Graph(_opset(model), nodes, constants, inputs, outputs, idle, uses, makers)
+
+
+def _check_text(model: ModelProto) -> None:
+    """Checks that texts are some: the parser gives bytes where they are not UTF-8."""
+    nodes, attributes = model.graph.node, [each for node in model.graph.node for each in node.attribute]
+    tensors = [*model.graph.initializer, *(each.t for each in attributes)]
+    named = [*nodes, *attributes, *tensors, *model.graph.input, *model.graph.output]
+    words = [word for node in nodes for word in (node.op_type, node.domain, *node.input, *node.output)]
+    words += [word for tensor in tensors for each in tensor.external_data for word in (each.key, each.value)]
+    words += [each.name for each in named] + [each.ref_attr_name for each in attributes]
+    if not all(isinstance(word, str) for word in words):
+        raise bad_onnx("a name in it is no text")
 
 
 def _opset(model: ModelProto) -> int:

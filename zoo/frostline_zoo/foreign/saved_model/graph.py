@@ -132,7 +132,7 @@ class Graph:
             if step.op in CALLS:
                 values[step.name] = self._call(step, inputs, scope, compute, depth + 1)
             else:
-                values[step.name] = compute(Node(scope + step.name, step.op, step.attributes), inputs)
+                values[step.name] = _computed(compute, Node(scope + step.name, step.op, step.attributes), inputs)
         return values
 
     def _call(
@@ -172,6 +172,13 @@ def _steps(nodes: Iterable[Any]) -> list[_Step]:
         )
         for node in nodes
     ]
+
+
+def _computed(compute: Compute[Value], node: Node, inputs: Sequence[Value]) -> Sequence[Value]:
+    try:
+        return compute(node, inputs)
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError) as error:
+        raise bad_graph(f"{node.name[:120]!r}, a {node.op}, has not what it needs") from error
 
 
 def _reached(

@@ -1,0 +1,117 @@
+"""Fuzzes one target until its time is over: `python run.py TARGET SECONDS FOLDER`.
+
+What it finds does not end it: each place where something other than a refusal comes out is written once to
+FOLDER/findings, the input and its traceback, and fuzzing goes on. A crash, or what hangs in C, does end it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import resource
+import signal
+import sys
+import traceback
+from pathlib import Path
+from random import Random
+from types import FrameType
+
+import atheris
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+with atheris.instrument_imports(include=["frostline_zoo", "zipfile", "tarfile"]):
+    from frostline_zoo.errors import ExhaustedError, InvalidError, ZooError
+    from tests.fuzz.targets import TARGETS, without_checksums
+
+    NAME, SECONDS, FOLDER = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    TARGET = TARGETS[NAME]()
+
+SLOW_SECONDS = 3  # of processor time
+STUCK_SECONDS = 20  # of time on the clock, in C
+LARGEST_BYTES = 64 << 10
+_REASON = re.compile(r"[A-Z][A-Z0-9_]{1,39}")
+_LONGEST_MESSAGE = 2_000
+
+
+class TookTooLongError(BaseException):
+    """An input took more than SLOW_SECONDS of processor time."""
+
+
+class BadRefusalError(Exception):
+    """A refusal is none that can be told to a client."""
+
+
+def main() -> None:
+    for below in ("corpus", "seeds", "findings"):
+        (FOLDER / below).mkdir(parents=True, exist_ok=True)
+    for content in TARGET.seeds():
+        (FOLDER / "seeds" / hashlib.sha256(content).hexdigest()[:16]).write_bytes(content)
+    without_checksums()
+    signal.signal(signal.SIGVTALRM, _too_long)
+    resource.setrlimit(resource.RLIMIT_AS, (TARGET.memory_bytes, TARGET.memory_bytes))
+    options = {
+        "max_total_time": SECONDS,
+        "max_len": LARGEST_BYTES,
+        "timeout": STUCK_SECONDS,
+        "report_slow_units": STUCK_SECONDS,
+        "rss_limit_mb": 0,  # the address space is limited
+        "artifact_prefix": f"{FOLDER}/findings/",
+    }
+    arguments = [*(f"-{key}={value}" for key, value in options.items()), str(FOLDER / "corpus"), str(FOLDER / "seeds")]
+    more = {"custom_mutator": changed} if TARGET.change is not None else {}
+    atheris.Setup([sys.argv[0], *arguments], tried, **more)
+    atheris.Fuzz()
+
+
+def tried(content: bytes) -> None:
+    """Reads one input, and writes down what it ends in where that is neither a network nor a refusal."""
+    signal.setitimer(signal.ITIMER_VIRTUAL, SLOW_SECONDS)
+    found: BaseException | None = None
+    try:
+        TARGET.read(content)
+    except (InvalidError, ExhaustedError) as refusal:
+        found = _fault_of(refusal)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        found = error
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    if found is not None:
+        _write(found, content)
+
+
+def changed(content: bytes, longest: int, seed: int) -> bytes:
+    """Returns the next input: a whole file with something in it changed, or now and then bytes changed anywhere."""
+    random = Random(seed)
+    if TARGET.change is not None and random.random() < 0.8:
+        with contextlib.suppress(Exception):  # it is none of its kind any more
+            return TARGET.change(content, random)[:longest]
+    return bytes(atheris.Mutate(content, longest))
+
+
+def _too_long(signum: int, frame: FrameType | None) -> None:
+    raise TookTooLongError
+
+
+def _fault_of(refusal: ZooError) -> BaseException | None:
+    message = refusal.message
+    if message.isprintable() and len(message) <= _LONGEST_MESSAGE and _REASON.fullmatch(refusal.reason):
+        return None
+    return BadRefusalError(f"{refusal.reason}: {message!r}").with_traceback(refusal.__traceback__)
+
+
+def _write(error: BaseException, content: bytes) -> None:
+    """Writes what was found, unless something was found at that place before."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "frostline_zoo/" in frame.filename]
+    place = [f"{Path(frame.filename).name}:{frame.name}:{frame.line}" for frame in frames[-2:]]
+    key = hashlib.sha256(repr((type(error).__name__, place)).encode()).hexdigest()[:12]
+    found = FOLDER / "findings" / f"{type(error).__name__}-{key}"
+    if not found.exists():
+        found.write_bytes(content)
+        found.with_name(f"{found.name}.txt").write_text("".join(traceback.format_exception(error)))
+
+
+if __name__ == "__main__":
+    main()

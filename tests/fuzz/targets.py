@@ -1,0 +1,166 @@
+"""What is fuzzed: one target a format. Each reads bytes as the jail does, up to what leaves it, checked on arrival.
+
+Checksums are taken for right whatever they are: a fuzzer does not guess them, whoever writes a file computes them.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import onnx
+
+from frostline_zoo.errors import ZooError
+from frostline_zoo.foreign import json_text, tarball
+from frostline_zoo.foreign.caffe_network.drawing import TYPES
+from frostline_zoo.foreign.onnx_graph.folding import FOLDS
+from frostline_zoo.foreign.onnx_graph.step import OPERATORS
+from frostline_zoo.foreign.reader import reader_for
+from frostline_zoo.foreign.saved_model import bundle, table
+from frostline_zoo.foreign.saved_model.allowed_operations import PURE
+from frostline_zoo.foreign.saved_model.messages import _CLASSES
+from frostline_zoo.foreign.wire import Parsed, decode, encode
+from tests.fuzz import seeds
+from tests.fuzz.mutation import Change, in_header, in_one_of, of_json, of_messages, of_text
+from tests.fuzz.seeds import files_in, named
+
+Read = Callable[[bytes], object]
+
+
+class NotTakenError(Exception):
+    """What a reader made of a file is refused by what it is read by on arrival."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One format.
+
+    Attributes:
+        read: reads bytes, whatever they are; raises nothing but the zoo's refusals.
+        seeds: gives small files to start from.
+        change: changes a file so that most of it stays one; None: bytes alone are changed.
+        memory_bytes: address space that the process may have.
+    """
+
+    read: Read
+    seeds: Callable[[], Iterator[bytes]]
+    change: Change | None = None
+    memory_bytes: int = 2 << 30
+
+
+class _AnyChecksum(int):
+    """Equals every number."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+    __hash__ = int.__hash__
+
+
+def without_checksums() -> None:
+    """Takes every checksum for right in this process."""
+    for module, name in ((bundle, "masked"), (table, "masked"), (zipfile, "crc32")):
+        setattr(module, name, lambda *_: _AnyChecksum())
+    tarfile.calc_chksums = lambda _: (_AnyChecksum(),)  # type: ignore[attr-defined]
+
+
+def over_the_wire(reading: AbstractContextManager[Parsed]) -> Parsed:
+    """Returns what arrives of what a reader reads."""
+    with reading as network:
+        written = b"".join(encode(network))
+    try:
+        return decode(memoryview(written))
+    except ZooError as error:
+        raise NotTakenError(error.message) from error
+
+
+def reading(format: str, *names: str, weights_only: bool = False) -> Read:
+    """Returns what reads files of these names, the first one being the main one."""
+    reader = reader_for(format, weights_only=weights_only)
+    return lambda content: over_the_wire(reader(files_in(named(names, content)), names[0]))
+
+
+def in_archive(content: bytes) -> bytes:
+    """Returns the .keras file that a configuration, its metadata and its weights make."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, part in named(seeds.MEMBERS, content).items():
+            file.writestr(name, part)
+    return archive.getvalue()
+
+
+def unpacked(content: bytes) -> object:
+    """Reads a tarball."""
+    return tarball.members_of(content)
+
+
+_ODD = ("", "\u202e\n\0", "../x")
+_ONNX_WORDS = (*OPERATORS, *FOLDS, *_ODD, "x", "y", "w", "b", "axis", "axes", "pads", "perm", "group", "mode", "value")
+_CAFFE_WORDS = (*TYPES, *_ODD, "name:", "type:", "bottom:", "top:", "{", "}", "[", "]", "'x'", "layer", "1e400", "0xf")
+_GRAPH_WORDS = (*sorted(PURE), *_ODD, "^x", "x:1", "x:y:0", "^", ":", "f", "value", '{"class_name": "Dropout"}')
+_JSON_WORDS = (
+    *_ODD,
+    *("x", "relu", "float32", "F32", "keras", "keras_h5", "draft", "weights", "same", "config", "name", "tensor"),
+    *("Dense", "InputLayer", "Bidirectional", "LSTM", "Functional", "Sequential", "Conv2D", "Reshape", "EinsumDense"),
+)
+_WEIGHTS = "variables/variables"
+_GRAPH_FILES = ("saved_model.pb", f"{_WEIGHTS}.index", f"{_WEIGHTS}.data-00000-of-00001")
+
+
+def _keras_json() -> Read:
+    read = reading("keras", "x.keras")
+    return lambda content: read(in_archive(content))
+
+
+def _json_parsed(content: bytes) -> object:
+    return json_text.parsed(content)
+
+
+def _built() -> Read:
+    from frostline_zoo.networks.importer import take_in
+
+    return lambda content: take_in(decode(memoryview(content)))
+
+
+def _decoded(content: bytes) -> object:
+    return decode(memoryview(content))
+
+
+TARGETS: dict[str, Callable[[], Target]] = {
+    "archive": lambda: Target(reading("keras", "x.keras"), seeds.archives),
+    "keras": lambda: Target(_keras_json(), seeds.configurations, in_one_of(of_json(_JSON_WORDS))),
+    "json": lambda: Target(_json_parsed, seeds.texts),
+    "hdf5": lambda: Target(reading("keras_h5", "x.h5"), seeds.hdf5_files),
+    "hdf5_weights": lambda: Target(reading("keras_h5", "x.h5", weights_only=True), seeds.hdf5_files),
+    "safetensors": lambda: Target(
+        reading("safetensors", "x.safetensors", weights_only=True),
+        seeds.tensor_files,
+        in_header("little", of_json(_JSON_WORDS)),
+    ),
+    "onnx": lambda: Target(
+        reading("onnx", "x.onnx", "x.data"),
+        seeds.onnx_files,
+        in_one_of(of_messages(onnx.ModelProto, _ONNX_WORDS)),
+    ),
+    "caffe": lambda: Target(
+        reading("caffe", "x.caffemodel", "x.prototxt"), seeds.caffe_files, in_one_of(None, of_text(_CAFFE_WORDS))
+    ),
+    "saved_model": lambda: Target(
+        reading("saved_model", *_GRAPH_FILES),
+        seeds.saved_models,
+        in_one_of(of_messages(_CLASSES["SavedModel"], _GRAPH_WORDS)),
+    ),
+    "checkpoint": lambda: Target(
+        reading("checkpoint", "x.index", "x.data-00000-of-00001", weights_only=True), seeds.checkpoints
+    ),
+    "tarball": lambda: Target(unpacked, seeds.tarballs),
+    "networks": lambda: Target(_built(), seeds.networks, in_header("big", of_json(_JSON_WORDS)), memory_bytes=16 << 30),
+    "wire": lambda: Target(_decoded, seeds.wires, in_header("big", of_json(_JSON_WORDS))),
+}
