@@ -44,12 +44,14 @@ class Target:
         seeds: gives small files to start from.
         change: changes a file so that most of it stays one; None: bytes alone are changed.
         memory_bytes: address space that the process may have.
+        has_hdf5: whether HDF5's own library reads, which may crash and hang, since it does so in the jail.
     """
 
     read: Read
     seeds: Callable[[], Iterator[bytes]]
     change: Change | None = None
     memory_bytes: int = 2 << 30
+    has_hdf5: bool = False
 
 
 class _AnyChecksum(int):
@@ -134,11 +136,11 @@ def _decoded(content: bytes) -> object:
 
 
 TARGETS: dict[str, Callable[[], Target]] = {
-    "archive": lambda: Target(reading("keras", "x.keras"), seeds.archives),
-    "keras": lambda: Target(_keras_json(), seeds.configurations, in_one_of(of_json(_JSON_WORDS))),
+    "archive": lambda: Target(reading("keras", "x.keras"), seeds.archives, has_hdf5=True),
+    "keras": lambda: Target(_keras_json(), seeds.configurations, in_one_of(of_json(_JSON_WORDS)), has_hdf5=True),
     "json": lambda: Target(_json_parsed, seeds.texts),
-    "hdf5": lambda: Target(reading("keras_h5", "x.h5"), seeds.hdf5_files),
-    "hdf5_weights": lambda: Target(reading("keras_h5", "x.h5", weights_only=True), seeds.hdf5_files),
+    "hdf5": lambda: Target(reading("keras_h5", "x.h5"), seeds.hdf5_files, has_hdf5=True),
+    "hdf5_weights": lambda: Target(reading("keras_h5", "x.h5", weights_only=True), seeds.hdf5_files, has_hdf5=True),
     "safetensors": lambda: Target(
         reading("safetensors", "x.safetensors", weights_only=True),
         seeds.tensor_files,

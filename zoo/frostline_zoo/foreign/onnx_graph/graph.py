@@ -113,7 +113,7 @@ def _check_text(model: ModelProto) -> None:
     """Checks that texts are some: the parser gives bytes where they are not UTF-8."""
     nodes, attributes = model.graph.node, [each for node in model.graph.node for each in node.attribute]
     tensors = [*model.graph.initializer, *(each.t for each in attributes)]
-    named = [*nodes, *attributes, *tensors, *model.graph.input, *model.graph.output]
+    named: list[Any] = [*nodes, *attributes, *tensors, *model.graph.input, *model.graph.output]
     words = [word for node in nodes for word in (node.op_type, node.domain, *node.input, *node.output)]
     words += [word for tensor in tensors for each in tensor.external_data for word in (each.key, each.value)]
     words += [each.name for each in named] + [each.ref_attr_name for each in attributes]
