@@ -15,6 +15,7 @@ from frostline_client import Client
 from frostline_client.errors import InvalidError
 
 TOP = [{"Dense": {"units": 2, "activation": "softmax", "name": "top"}}]
+WIDE = [{"Dense": {"units": units}} for units in (20_000, 40_000, 10_000)]  # 3.2 GB of weights and 1.6 more
 
 
 def twins(path: Path) -> Path:
@@ -90,6 +91,8 @@ def test_a_cut_between_the_calls_of_a_shared_layer_is_refused(zoo: Client) -> No
     ("changes", "key", "said"),
     [
         ({"head": [{"Dense": {"units": 2, "name": "twin"}}]}, "head[0]", "named 'twin', as another layer is"),
+        ({"head": [{"Dense": {"units": 10_000_000_000}}]}, "head[0]", "too large, at most 4 GiB of weights are taken"),
+        ({"head": [*WIDE, *TOP]}, "head[2]", "too large, at most 4 GiB of weights are taken"),
         ({"stages": [{"freeze": "none", "optimizer": "Adm"}]}, "stages[0].optimizer", "Adam"),
         ({"loss": "SparseCrossentropy"}, "loss", "SparseCategoricalCrossentropy"),
         ({"metrics": ["acuracy"]}, "metrics[0]", "SparseCategoricalAccuracy"),

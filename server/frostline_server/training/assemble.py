@@ -15,13 +15,14 @@ from frostline_server.training.named import Named
 from frostline_server.training.recipe import Recipe
 from frostline_server.training.surgery import operate
 from frostline_server.training.zoo import ZooAccess
-from frostline_zoo.errors import InvalidError
+from frostline_zoo.errors import ExhaustedError, InvalidError
 from frostline_zoo.examples.spec import ExampleSpec
 from frostline_zoo.graph import calls_in_order
 from frostline_zoo.identity import RANDOM_IMAGE_LAYERS
 from frostline_zoo.manifest import Layer, Manifest, TensorRef
 from frostline_zoo.networks.build import Network, replay, single
 from frostline_zoo.networks.describe import describe
+from frostline_zoo.networks.weights import MAX_PARAMETER_BYTES, check_size, declared, fill
 from frostline_zoo.surgery import shown
 
 
@@ -89,11 +90,15 @@ def assemble(recipe: Recipe, base: Manifest | None, spec: ExampleSpec, zoo: ZooA
             tensors |= made | {TensorRef(start.name): start}
     # Seeded here, so that the head's weights depend on the recipe alone, not on how much was built before it.
     seed_layers(recipe.seed)
+    new = []
     for part in recipe.head:
         layer = _make_layer(part, {*layers, start.name})
-        top = [_called(layer, top, part)]
+        new.append(layer)
+        top = [_called(layer, top, part, layers.values())]
         layers[layer.name] = layer
         tensors[TensorRef(layer.name)] = top[0]
+    for layer in new:
+        fill(layer, {})
     model = keras.Model(start, single(top))
     manifest = replace(describe(model, preprocessing, known=known).manifest, origins=kept.origins if kept else {})
     return Assembled(Network(manifest, model, layers, tensors), reused)
@@ -161,10 +166,13 @@ def _make_layer(part: Named, taken: Collection[str]) -> Any:
     return layer
 
 
-def _called(layer: Any, tensors: list[Any], part: Named) -> Any:
+def _called(layer: Any, tensors: list[Any], part: Named, others: Collection[Any]) -> Any:
+    """Returns what a new layer makes of tensors; its weights are declared, and take no memory yet."""
     try:
-        made = layer(single(tensors))
+        with declared():
+            made = layer(single(tensors))
     except Exception as error:  # Keras raises whatever its layers happen to
+        _check_size(layer, part, others)
         shapes = ", ".join(shown(tuple(tensor.shape[1:])) for tensor in tensors)
         several = len(tensors) > 1
         where = f"on {len(tensors)} tensors of shapes {shapes}" if several else f"on a tensor of shape {shapes}"
@@ -176,12 +184,22 @@ def _called(layer: Any, tensors: list[Any], part: Named) -> Any:
         raise InvalidError(
             f"recipe: {part.path}: {part.name} does not fit {where}: {mend}", reason="SHAPE_MISMATCH"
         ) from error
+    _check_size(layer, part, others)
     if isinstance(made, list | tuple):
         text = (
             f"recipe: {part.path}: {part.name} puts out {len(made)} tensors, and the head goes on from one: have it put"
         )
         raise InvalidError(f"{text} out its result alone, as without return_state", reason="SEVERAL_OUTPUTS")
     return made
+
+
+def _check_size(layer: Any, part: Named, others: Collection[Any]) -> None:
+    try:
+        check_size([*others, layer])
+    except ExhaustedError as error:
+        limit = f"at most {MAX_PARAMETER_BYTES >> 30} GiB of weights are taken"
+        text = f"recipe: {part.path}: {part.name} makes the network too large, {limit}: write smaller numbers"
+        raise InvalidError(text, reason="LIMIT_PARAMS") from error
 
 
 def _input_shape(spec: ExampleSpec) -> tuple[int, ...]:

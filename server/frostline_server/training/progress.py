@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from frostline_server.training.recipe import EarlyStopping
@@ -42,21 +44,18 @@ class Progress:
         """Takes in an epoch's figures; returns whether it is the best so far.
 
         Raises:
-            InvalidError: the loss is not a number any more.
+            InvalidError: the loss, or what early stopping goes by, is not a number any more (DIVERGED).
         """
         epoch = self.epochs_run
         for name, value in metrics.items():
             self.history.setdefault(name, []).append(value)
-        if not math.isfinite(metrics["loss"]):
-            raise InvalidError(
-                f"the loss is {metrics['loss']} after epoch {epoch + 1}: "
-                "lower the learning rate, or clip the gradients",
-                reason="DIVERGED",
-            )
         rule = self.early_stopping
+        monitor = (rule and rule.monitor) or ("val_loss" if rule and "val_loss" in metrics else "loss")
+        for name in ("loss", monitor):
+            if not math.isfinite(metrics[name]):
+                raise self._diverged(f"the {name} is {metrics[name]}")
         if rule is None:
             return False
-        monitor = rule.monitor or ("val_loss" if "val_loss" in metrics else "loss")
         sign = -1.0 if monitor.endswith(_HIGHER_IS_BETTER) else 1.0
         value = sign * metrics[monitor]
         best = sign * self.history[monitor][self.best_epoch] if self.best_epoch >= 0 else math.inf
@@ -65,6 +64,19 @@ class Progress:
             return True
         self.waited += 1
         return False
+
+    def check_values(self, values: Iterable[Array]) -> None:
+        """Checks what the head ends with: the last step may overflow what no loss has seen.
+
+        Raises:
+            InvalidError: a weight is not a number (DIVERGED).
+        """
+        if not all(np.isfinite(value).all() for value in values):
+            raise self._diverged("a weight is not a finite number")
+
+    def _diverged(self, what: str) -> InvalidError:
+        mend = "scale the inputs, lower the learning rate, or clip the gradients"
+        return InvalidError(f"{what} after epoch {self.epochs_run}: {mend}", reason="DIVERGED")
 
     def should_stop(self) -> bool:
         """Whether patience has run out."""

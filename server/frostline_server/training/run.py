@@ -226,3 +226,4 @@ class _Run:
                 raise Cancelled
         if rule and rule.restore_best and progress.best_values is not None:
             set_values(program.head.variables, progress.best_values)
+        progress.check_values(values_of(program.head.variables))

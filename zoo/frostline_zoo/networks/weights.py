@@ -44,7 +44,8 @@ def fill(layer: Any, values: Mapping[str, Array]) -> None:
         for variable in layer.variables:
             if id(variable) in given:
                 variable._initializer = _constant(given[id(variable)])
-            variable._deferred_initialize()
+            if variable._value is None:  # a layer that was made before has its chance already
+                variable._deferred_initialize()
     if hasattr(layer, "finalize_state"):  # Normalization works with what it derives from its weights
         layer.finalize_state()
 
