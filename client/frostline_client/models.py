@@ -163,6 +163,7 @@ class Models:
         """Brings a version's manifest and layer blobs into `folder`; only what the folder lacks is transferred.
 
         Raises:
+            AlreadyExistsError: the folder holds other things, and no version.
             OSError: the folder cannot be written.
         """
         return pull(self._blobs, self.get(reference), Path(folder), progress)

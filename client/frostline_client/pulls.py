@@ -9,11 +9,13 @@ take only what is new.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from frostline_client.blobs import Blobs
-from frostline_client.manifests import layers_of
+from frostline_client.errors import AlreadyExistsError
+from frostline_client.manifests import FORMAT, layers_of
 from frostline_client.records import Version
 from frostline_client.streams import Progress, ReceivedFile, Source
 
@@ -35,8 +37,13 @@ class Pulled:
 
 
 def pull(blobs: Blobs, version: Version, folder: Path, progress: Progress | None) -> Pulled:
-    """Makes `folder` hold `version`. What is there is verified first; the manifest is written last."""
+    """Makes `folder` hold `version`. What is there is verified first; the manifest is written last.
+
+    Raises:
+        AlreadyExistsError: the folder holds other things, and no version.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    _check_is_ours(folder)
     (folder / "layers").mkdir(exist_ok=True)
     manifest = blobs.read(version.digest)
     wanted = {layer.blob: _path(folder, layer.blob) for layer in layers_of(manifest) if layer.blob}
@@ -55,6 +62,23 @@ def pull(blobs: Blobs, version: Version, folder: Path, progress: Progress | None
         file.write(manifest)
         file.keep()
     return Pulled(version, len(wanted) - len(present), len(present), done - before)
+
+
+def _check_is_ours(folder: Path) -> None:
+    """Checks that a folder is empty, or of a pull that ended or did not: what somebody else keeps there stays his."""
+    manifest = folder / "manifest.json"
+    if manifest.is_file():
+        try:
+            is_ours = json.loads(manifest.read_bytes()).get("format") == FORMAT
+        except (ValueError, AttributeError, RecursionError):
+            is_ours = False
+    else:
+        is_ours = {"layers", "manifest.json"}.issuperset(
+            path.name for path in folder.iterdir() if not path.name.startswith(".")
+        )
+    if not is_ours:
+        text = f"{folder} holds other things: pull into a new folder, or one that holds a version already"
+        raise AlreadyExistsError(text)
 
 
 def _path(folder: Path, digest: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from frostline_client import Client, layers
-from frostline_client.errors import AbortedError, InvalidError, NotFoundError
+from frostline_client.errors import AbortedError, AlreadyExistsError, InvalidError, NotFoundError
 
 
 def test_a_version_tells_where_it_comes_from(zoo: Client, trained: Any) -> None:
@@ -83,6 +83,27 @@ def test_a_pull_mends_a_layer_that_has_changed_on_disk(zoo: Client, trained: Any
     damaged.write_bytes(content[:-1] + b"?")
     assert zoo.models.pull("signs", tmp_path).transferred == 1
     assert damaged.read_bytes() == content
+
+
+def test_a_folder_of_other_things_is_not_pulled_into(zoo: Client, trained: Any, tmp_path: Path) -> None:
+    for name, content in {"notes.txt": "mine", "manifest.json": '{"name": "a web page"}'}.items():
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        (folder / name).write_text(content)
+        with pytest.raises(AlreadyExistsError, match="holds other things: pull into a new folder"):
+            zoo.models.pull("signs", folder)
+        assert [(path.name, path.read_text()) for path in folder.iterdir()] == [(name, content)]
+
+
+def test_a_pull_goes_on_where_one_broke_off_and_beside_what_was_added_since(
+    zoo: Client, trained: Any, tmp_path: Path
+) -> None:
+    zoo.models.pull("signs", tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    (tmp_path / ".DS_Store").touch()
+    assert zoo.models.pull("signs", tmp_path).transferred == 0
+    (tmp_path / "README").touch()
+    assert zoo.models.pull("sizes", tmp_path).transferred == 1
 
 
 def test_a_pull_tells_how_far_it_is(zoo: Client, trained: Any, tmp_path: Path) -> None:
