@@ -1,0 +1,160 @@
+"""How long an import takes, and how much memory, against the framework's own loader in a fresh process.
+
+An import is what a client waits for, from a file on its disk to a version in the zoo: sent to a server whose workers
+are up, read in a jail, built, checked, stored. The loader's time begins when its framework is imported. TensorFlow 2's
+loader does not take the SavedModel without Keras 2, so its older one is timed, which restores the graph in a session.
+`onnx` has no loader but its parser; what makes a network ready to run there is its reference evaluator. Keras 3 cannot
+load the MobileNet, and Caffe is not installed: those imports are shown alone.
+
+Memory is the jail's peak resident memory while it reads large networks, less that of one that reads a small network of
+the same format: what the bare process takes. The file itself, mapped, is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from report import Report
+from subjects import ASSETS, network_file, warm
+
+from frostline_client import Client
+from frostline_client.network_files import network_files
+from frostline_server.embedded import serve
+from frostline_server.jail.jail import COMMAND, Jail
+from frostline_zoo.foreign.files import Member
+
+WANTED_TIMES = 2.0
+LAYERS = 8
+
+# What each framework's own users write; the clock starts after its import.
+LOADERS = {
+    "keras": "import keras|keras.models.load_model(path, compile=False)",
+    "tensorflow": "from tensorflow.compat import v1|v1.saved_model.load(v1.Session(graph=v1.Graph()), ['serve'], path)",
+    "onnx.load": "import onnx|onnx.load(path)",
+    "onnx reference": "import onnx, onnx.reference|onnx.reference.ReferenceEvaluator(path)",
+}
+LOADER = """
+import sys, time
+path = sys.argv[1]
+{imports}
+started = time.perf_counter()
+{load}
+print(time.perf_counter() - started)
+"""
+# Runs the jail's process, and writes to a file how much memory it took at most.
+MEASURED = """
+import os, sys
+child = os.fork()
+if not child:
+    os.execv(sys.argv[2], sys.argv[2:])
+_, status, usage = os.wait4(child, 0)
+with open(sys.argv[1], "w") as file:
+    file.write(str(usage.ru_maxrss * 1024))
+os._exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def loader_seconds(kind: str, path: Path) -> float:
+    """Returns how long a loader takes in a fresh process."""
+    imports, _, load = LOADERS[kind].partition("|")
+    command = [sys.executable, "-c", LOADER.format(imports=imports, load=load), str(path)]
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
+    return float(done.stdout.split()[-1])
+
+
+def jail_bytes(path: Path, companions: Sequence[Path] = ()) -> int:
+    """Returns the peak resident memory of the process that reads a network."""
+    with tempfile.TemporaryDirectory() as folder:
+        content, peak = Path(folder) / "content", Path(folder) / "peak"
+        members: list[Member] = []
+        with content.open("wb") as whole:
+            for file in network_files(path, companions):
+                data = file.path.read_bytes()
+                members.append(Member(file.name, whole.tell(), len(data)))
+                whole.write(data)
+
+        async def read() -> None:
+            async def drop(piece: bytes) -> None:
+                pass
+
+            jail = Jail((sys.executable, "-I", "-c", MEASURED, str(peak), *COMMAND))
+            await jail.read(content, members, members[0].name, "auto", drop)
+
+        asyncio.run(read())
+        return int(peak.read_text())
+
+
+def networks(folder: Path) -> dict[str, tuple[Path, str | None]]:
+    """Returns what is imported, and the loader that it is compared with: real networks, or others where they lack."""
+    found: dict[str, tuple[Path, str | None]] = {
+        "resnet8 .h5": (network_file("resnet8_cifar10", folder), "keras"),
+        "mobilenet .h5": (network_file("mobilenet_vww96", folder), None),
+        "kws SavedModel": (ASSETS / "networks" / "kws_saved_model", "tensorflow"),
+        "face .onnx": (ASSETS / "networks" / "face_rfb320.onnx", "onnx reference"),
+        "face .caffemodel": (ASSETS / "networks" / "face_rfb320.caffemodel", None),
+    }
+    return {name: each for name, each in found.items() if each[0].exists()}
+
+
+def dense_network(width: int, folder: Path, zoo: Client) -> dict[str, Path]:
+    """Returns files of all formats with one network of wide layers, 4 * LAYERS * width * width bytes of weights."""
+    import keras
+
+    layers = [keras.layers.Dense(width, use_bias=False) for _ in range(LAYERS)]
+    model = keras.Sequential([keras.Input((width,)), *layers])
+    files = {name: folder / f"dense-{width}{ending}" for name, ending in ENDINGS.items()}
+    model.save(files["keras"])
+    model.save(files["keras_h5"])
+    zoo.models.import_file(files["keras"], f"dense-{width}")
+    for name in ("onnx", "saved_model"):
+        zoo.models.export(f"dense-{width}", files[name], format=name)
+    return files
+
+
+ENDINGS = {"keras": ".keras", "keras_h5": ".h5", "onnx": ".onnx", "saved_model": ""}
+
+
+def seconds(call: Any, *arguments: Any) -> tuple[float, Any]:
+    """Returns how long a call takes, and what it returns."""
+    started = time.perf_counter()
+    made = call(*arguments)
+    return time.perf_counter() - started, made
+
+
+def main() -> None:
+    report = Report("imports", __doc__)
+    width = 1024 if report.quick else 2048
+    with tempfile.TemporaryDirectory() as name, serve(Path(name) / "zoo") as address, Client(address) as zoo:
+        folder = Path(name)
+        warm(zoo)
+        for label, (path, loader) in networks(folder).items():
+            zoo.models.import_file(path, "warming")
+            for repeat in range(report.repeats):
+                taken, _ = seconds(zoo.models.import_file, path, f"new-{repeat}-{path.stem.replace('_', '-')}")
+                again, made = seconds(zoo.models.import_file, path, "warming")
+                row = {"network": label, "import": taken, "again": again, "again_stored": made.new_blob_count}
+                if loader is not None:
+                    row |= {"loader": loader, "loads": loader_seconds(loader, path)}
+                    report.ratio(f"{label}: import / {loader}", taken / row["loads"], wanted=2, at_least=False)
+                report.row(**row)
+        small, large = (dense_network(each, folder, zoo) for each in (16, width))
+        weights = 4 * LAYERS * width * width
+        for kind in ENDINGS:
+            for _ in range(report.repeats):
+                bare, taken = jail_bytes(small[kind]), jail_bytes(large[kind])
+                report.row(network=f"dense {kind}", weights=weights, bare_jail=bare, jail=taken)
+                report.ratio(f"{kind}: jail's memory / weights", (taken - bare) / weights, wanted=2, at_least=False)
+    report.end()
+
+
+if __name__ == "__main__":
+    main()
