@@ -12,7 +12,7 @@ the same format: what the bare process takes. The file itself, mapped, is counte
 
 from __future__ import annotations
 
-import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -28,7 +28,8 @@ from subjects import ASSETS, network_file, warm
 from frostline_client import Client
 from frostline_client.network_files import network_files
 from frostline_server.embedded import serve
-from frostline_server.jail.jail import COMMAND, Jail
+from frostline_server.jail.jail import COMMAND, ENVIRONMENT
+from frostline_server.jail.limits import limits_for
 from frostline_zoo.foreign.files import Member
 
 WANTED_TIMES = 2.0
@@ -49,16 +50,19 @@ started = time.perf_counter()
 {load}
 print(time.perf_counter() - started)
 """
-# Runs the jail's process, and writes to a file how much memory it took at most.
+# Asks the jail's process as the server does, and prints how much memory it took at most. It is a process of its own,
+# and small: what a process had before it became another program counts as that one's.
 MEASURED = """
-import os, sys
-child = os.fork()
-if not child:
-    os.execv(sys.argv[2], sys.argv[2:])
-_, status, usage = os.wait4(child, 0)
-with open(sys.argv[1], "w") as file:
-    file.write(str(usage.ru_maxrss * 1024))
-os._exit(os.waitstatus_to_exitcode(status))
+import os, subprocess, sys
+content = os.open(sys.argv[2], os.O_RDONLY)
+child = subprocess.Popen([*sys.argv[3:], str(content)], stdin=-1, stdout=-1, pass_fds=[content])
+child.stdin.write(sys.argv[1].encode())
+child.stdin.close()
+last = b""
+while piece := os.read(child.stdout.fileno(), 1 << 20):
+    last = piece
+usage = os.wait4(child.pid, 0)[2]
+print(usage.ru_maxrss * 1024 if last[-5:] == b"E" + bytes(4) else last)
 """
 
 
@@ -73,24 +77,19 @@ def loader_seconds(kind: str, path: Path) -> float:
 
 def jail_bytes(path: Path, companions: Sequence[Path] = ()) -> int:
     """Returns the peak resident memory of the process that reads a network."""
-    with tempfile.TemporaryDirectory() as folder:
-        content, peak = Path(folder) / "content", Path(folder) / "peak"
-        members: list[Member] = []
-        with content.open("wb") as whole:
-            for file in network_files(path, companions):
-                data = file.path.read_bytes()
-                members.append(Member(file.name, whole.tell(), len(data)))
-                whole.write(data)
-
-        async def read() -> None:
-            async def drop(piece: bytes) -> None:
-                pass
-
-            jail = Jail((sys.executable, "-I", "-c", MEASURED, str(peak), *COMMAND))
-            await jail.read(content, members, members[0].name, "auto", drop)
-
-        asyncio.run(read())
-        return int(peak.read_text())
+    members: list[Member] = []
+    with tempfile.NamedTemporaryFile() as content:
+        for file in network_files(path, companions):
+            data = file.path.read_bytes()
+            members.append(Member(file.name, content.tell(), len(data)))
+            content.write(data)
+        content.flush()
+        limits = limits_for(content.tell())
+        request = {"members": members, "main": members[0].name, "format": "auto", "weights_only": False}
+        request |= {"memory_bytes": limits.memory_bytes, "cpu_seconds": limits.cpu_seconds}
+        command = [sys.executable, "-I", "-c", MEASURED, json.dumps(request), content.name, *COMMAND]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=ENVIRONMENT)
+    return int(done.stdout)
 
 
 def networks(folder: Path) -> dict[str, tuple[Path, str | None]]:
