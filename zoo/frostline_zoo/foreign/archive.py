@@ -8,15 +8,16 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from frostline_zoo.errors import ExhaustedError, InvalidError
+from frostline_zoo.foreign.files import reading
 from frostline_zoo.foreign.formats import unsafe_format
 
 MAX_MEMBERS = 10_000
 MAX_EXPANSION = 20
 _SMALL = 1 << 20
 _HEADER_BYTES = 30
+_LENGTHS_AT = (26, 28)  # of the name and of what else stands between a member's header and its bytes
 _PICKLED = ("data.pkl", "constants.pkl")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -27,9 +28,10 @@ class Archive:
 
     names: frozenset[str]
     _file: zipfile.ZipFile
+    _content: memoryview
 
-    def read(self, name: str, limit_bytes: int) -> bytes:
-        """Returns a member's bytes.
+    def read(self, name: str, limit_bytes: int) -> memoryview:
+        """Returns a member's bytes, not copied where they are not packed.
 
         Raises:
             InvalidError: there is none of that name, or it is damaged.
@@ -40,15 +42,28 @@ class Archive:
         info = self._file.getinfo(name)
         if info.file_size > min(limit_bytes, _SMALL + MAX_EXPANSION * info.compress_size):
             raise ExhaustedError(f"{name} unpacks to {info.file_size:,} bytes, too much", reason="LIMIT_INFLATE")
-        with self._file.open(info) as member:
-            content = member.read(info.file_size + 1)
+        with self._file.open(info) as member:  # which checks what stands before them
+            content = self._stored(info) if _is_stored(info) else memoryview(member.read(info.file_size + 1))
         if len(content) != info.file_size:
             raise bad(f"{name} is not as long as it says")
         return content
 
+    def _stored(self, info: zipfile.ZipInfo) -> memoryview:
+        header = self._content[info.header_offset : info.header_offset + _HEADER_BYTES]
+        before = _HEADER_BYTES + sum(int.from_bytes(header[at : at + 2], "little") for at in _LENGTHS_AT)
+        start = info.header_offset + before
+        content = self._content[start : start + info.compress_size]
+        if zlib.crc32(content) != info.CRC:
+            raise bad(f"{info.filename[:80]!r} is damaged")
+        return content
+
+
+def _is_stored(info: zipfile.ZipInfo) -> bool:
+    return info.compress_type == zipfile.ZIP_STORED
+
 
 @contextmanager
-def opened_archive(source: BinaryIO) -> Iterator[Archive]:
+def opened_archive(content: memoryview) -> Iterator[Archive]:
     """Opens an archive, its list of members checked.
 
     Raises:
@@ -57,10 +72,10 @@ def opened_archive(source: BinaryIO) -> Iterator[Archive]:
         ExhaustedError: it has too many members (LIMIT_MEMBERS).
     """
     try:
-        with zipfile.ZipFile(source) as file:
+        with zipfile.ZipFile(reading(content)) as file:
             members = file.infolist()
             _check(members)
-            yield Archive(frozenset(info.filename for info in members), file)
+            yield Archive(frozenset(info.filename for info in members), file, content)
     except (zipfile.BadZipFile, EOFError, OSError, zlib.error, NotImplementedError, RuntimeError, ValueError) as error:
         raise bad("it is damaged or cut short") from error
 

@@ -69,7 +69,11 @@ class Files(Mapping[str, bytes]):
 
     def open(self, name: str) -> BinaryIO:
         """Returns a file to be read from, not copied. Raises KeyError."""
-        return io.BufferedReader(_Reading(self.view(name)))
+        return reading(self.view(name))
+
+    def views(self) -> dict[str, memoryview]:
+        """Returns all files' bytes, not copied."""
+        return {name: self.view(name) for name in self}
 
     def __getitem__(self, name: str) -> bytes:
         return bytes(self.view(name))
@@ -79,6 +83,11 @@ class Files(Mapping[str, bytes]):
 
     def __len__(self) -> int:
         return len(self._members)
+
+
+def reading(content: memoryview) -> BinaryIO:
+    """Returns bytes in memory as a file to be read from, not copied."""
+    return io.BufferedReader(_Reading(content))
 
 
 class _Reading(io.RawIOBase):

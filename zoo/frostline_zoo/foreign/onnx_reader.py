@@ -50,7 +50,7 @@ def read_onnx(files: Files, main: str) -> Draft:
             no Keras layers say (UNSUPPORTED_OP), or points to files that are not there (EXTERNAL_REFERENCE).
         ExhaustedError: it is too large (LIMIT_LAYERS, LIMIT_PARAMS).
     """
-    graph = graph_of(parsed_model(files.view(main)), files, main)
+    graph = graph_of(*parsed_model(files.view(main)), files, main)
     return _Drawing(graph).draft()
 
 

@@ -38,10 +38,10 @@ _PROGRAM = re.compile(r"\.(so|dll|dylib|pyd)(\.|$)")
 @contextmanager
 def saved_model(files: Files, main: str) -> Iterator[Draft]:
     """Gives `read_saved_model`'s draft, whose arrays may be read at any time."""
-    yield read_saved_model(files, main)
+    yield read_saved_model(files.views(), main)
 
 
-def read_saved_model(files: Mapping[str, bytes], main: str) -> Draft:
+def read_saved_model(files: Mapping[str, bytes | memoryview], main: str) -> Draft:
     """Returns the network that a SavedModel serves.
 
     Args:
@@ -55,21 +55,21 @@ def read_saved_model(files: Mapping[str, bytes], main: str) -> Draft:
         ExhaustedError: it unpacks to more than is taken (LIMIT_INFLATE, LIMIT_MEMBERS, LIMIT_NODES).
     """
     if main.rpartition("/")[2] != GRAPH:
-        files = members_of(files[main])
+        files = members_of(memoryview(files[main]))
         main = min((name for name in files if name.rpartition("/")[2] == GRAPH), key=len, default="")
         if not main:
             raise _bad("the archive holds no saved_model.pb")
     folder = main.removesuffix(GRAPH)
-    files = {name.removeprefix(folder): files[name] for name in files if name.startswith(folder)}
-    if len(files[GRAPH]) > MAX_GRAPH_BYTES:
+    views = {name.removeprefix(folder): memoryview(files[name]) for name in files if name.startswith(folder)}
+    if len(views[GRAPH]) > MAX_GRAPH_BYTES:
         text = f"the graph is longer than {MAX_GRAPH_BYTES >> 20} MiB: take a smaller network"
         raise ExhaustedError(text, reason="LIMIT_INFLATE")
-    saved = message("SavedModel", files[GRAPH], "the graph")
+    saved = message("SavedModel", views[GRAPH], "the graph")
     meta = _served(saved)
-    _check_beside(files, meta)
+    _check_beside(views, meta)
     graph = Graph(meta.graph)
     graph.check_set_up(_set_up_nodes(meta))
-    return _drafted(meta, graph, Bundle(files, "variables/variables"))
+    return _drafted(meta, graph, Bundle(views, "variables/variables"))
 
 
 def _served(saved: Any) -> Any:
@@ -79,14 +79,14 @@ def _served(saved: Any) -> Any:
     return min(tagged, key=lambda meta: len(meta.info.tags))
 
 
-def _check_beside(files: Mapping[str, bytes], meta: Any) -> None:
+def _check_beside(files: Mapping[str, memoryview], meta: Any) -> None:
     """Checks what stands beside the graph: files of others, programs, layers of code."""
     for name in [asset.filename for asset in meta.assets]:
         if name.startswith("/") or "\\" in name or ".." in name.split("/") or ":" in name:
             text = f"the graph names a file elsewhere, {name[:80]!r}: save the network again"
             raise InvalidError(text, reason="EXTERNAL_REFERENCE")
     for name, content in files.items():
-        if _PROGRAM.search(name.lower()) or content[:4] == b"\x7fELF" or content[:2] == b"MZ":
+        if _PROGRAM.search(name.lower()) or bytes(content[:4]) == b"\x7fELF" or bytes(content[:2]) == b"MZ":
             raise unsafe_operation("program", name)
     described = [node.user.metadata for node in meta.objects.nodes]
     if "keras_metadata.pb" in files:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import io
 import tarfile
 import zlib
 
 from frostline_zoo.errors import ExhaustedError
 from frostline_zoo.foreign.archive import MAX_EXPANSION, MAX_MEMBERS, bad
+from frostline_zoo.foreign.files import reading
 
 MAX_BYTES = 4 << 30
 _SMALL = 1 << 20
 _GZIP = b"\x1f\x8b"
+_PIECE_BYTES = 1 << 20
 
 
-def members_of(content: bytes) -> dict[str, bytes]:
-    """Returns the files in a tarball, packed by gzip or not, by their names.
+def members_of(content: bytes | memoryview) -> dict[str, memoryview]:
+    """Returns the files in a tarball, packed by gzip or not, by their names, as views of one piece of memory.
 
     Raises:
         InvalidError: it is damaged, or a member is a link, a device, doubled, or named like a path out of the archive.
         ExhaustedError: it unpacks to more than 20 times its size or 4 GiB (LIMIT_INFLATE), or to too many files.
     """
-    found: dict[str, bytes] = {}
+    found: dict[str, memoryview] = {}
     try:
-        with tarfile.open(fileobj=io.BytesIO(_unpacked(content)), mode="r:") as archive:
+        whole = _unpacked(memoryview(content))
+        with tarfile.open(fileobj=reading(whole), mode="r:") as archive:
             for count, member in enumerate(archive):
                 if count >= MAX_MEMBERS:
                     raise ExhaustedError(f"the archive has more than {MAX_MEMBERS} members", reason="LIMIT_MEMBERS")
@@ -31,25 +33,27 @@ def members_of(content: bytes) -> dict[str, bytes]:
                 _check(member, name)
                 if name in found:
                     raise bad(f"it holds {name[:80]!r} twice")
-                file = archive.extractfile(member) if member.isreg() else None
-                if file is not None:
-                    found[name] = file.read()
-    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, RecursionError) as error:
+                if member.isreg():
+                    found[name] = whole[member.offset_data : member.offset_data + member.size]
+                    if len(found[name]) != member.size:
+                        raise bad("it is cut short")
+    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, OverflowError, RecursionError) as error:
         raise bad("it is damaged or cut short") from error
     return found
 
 
-def _unpacked(content: bytes) -> bytes:
+def _unpacked(content: memoryview) -> memoryview:
     if content[:2] != _GZIP:
         return content
     limit = min(MAX_BYTES, _SMALL + MAX_EXPANSION * len(content))
-    unpacking = zlib.decompressobj(wbits=31)
-    whole = unpacking.decompress(content, limit + 1)
-    if len(whole) > limit:
-        raise ExhaustedError(f"the archive unpacks to more than {limit:,} bytes", reason="LIMIT_INFLATE")
-    if not unpacking.eof:
-        raise bad("it is cut short")
-    return whole
+    unpacking, whole = zlib.decompressobj(wbits=31), bytearray()
+    for start in range(0, len(content), _PIECE_BYTES):  # piece by piece, so that it is in memory once
+        whole += unpacking.decompress(content[start : start + _PIECE_BYTES], limit + 1 - len(whole))
+        if len(whole) > limit:
+            raise ExhaustedError(f"the archive unpacks to more than {limit:,} bytes", reason="LIMIT_INFLATE")
+        if unpacking.eof:
+            return memoryview(whole)
+    raise bad("it is cut short")
 
 
 def _check(member: tarfile.TarInfo, name: str) -> None:

@@ -62,7 +62,7 @@ def refuse_weights(files: Files, main: str, format: str) -> NoReturn:
 
 
 def _of_checkpoint(files: Files, prefix: str) -> Weights:
-    bundle = Bundle(files, prefix)
+    bundle = Bundle(files.views(), prefix)
     objects = bundle.object_graph()
     attributes = [each for node in objects.nodes for each in node.attributes] if objects is not None else []
     names = {each.key: each.full_name for each in attributes if each.name == _VALUE and each.full_name}

@@ -14,6 +14,7 @@ from frostline_zoo.errors import ExhaustedError, InvalidError
 from frostline_zoo.foreign.canvas.held import Constant
 from frostline_zoo.foreign.files import Files
 from frostline_zoo.foreign.messages import fields
+from frostline_zoo.foreign.onnx_graph.bulk import apart
 from frostline_zoo.foreign.onnx_graph.refusals import bad_onnx, unsupported
 from frostline_zoo.foreign.onnx_graph.tensors import array_of
 
@@ -64,10 +65,19 @@ class Graph:
     makers: dict[str, Node] = field(default_factory=dict)
 
 
-def parsed_model(content: memoryview) -> ModelProto:
-    """Returns the message in a file. Raises InvalidError (BAD_ONNX, LIMIT_DEPTH)."""
+def parsed_model(content: memoryview) -> tuple[ModelProto, dict[int, memoryview]]:
+    """Returns the message in a file, and the bytes of its initializers by their numbers, which it has not itself.
+
+    Raises:
+        InvalidError: it is none (BAD_ONNX), or is nested too deep (LIMIT_DEPTH).
+        ExhaustedError: a part of it says that it takes more than 2 GiB (LIMIT_PARAMS).
+    """
     try:
-        return ModelProto.FromString(bytes(content))
+        rest, bulk = apart(content)
+    except InvalidError as error:
+        raise bad_onnx("it cannot be read") from error
+    try:
+        return ModelProto.FromString(rest), bulk
     except DecodeError as error:
         if _is_deep(content):
             text = f"the ONNX file is nested more than {_MAX_DEPTH} deep: export the network without branches"
@@ -75,8 +85,8 @@ def parsed_model(content: memoryview) -> ModelProto:
         raise bad_onnx("it cannot be read") from error
 
 
-def graph_of(model: ModelProto, files: Files, main: str) -> Graph:
-    """Returns the graph of a model.
+def graph_of(model: ModelProto, bulk: dict[int, memoryview], files: Files, main: str) -> Graph:
+    """Returns the graph of a model; `bulk` holds bytes of its initializers, as `parsed_model` gives them.
 
     Raises:
         InvalidError: the operators are of a version not known here or not ONNX's own (UNSAFE_OP), the graph does not
@@ -94,7 +104,10 @@ def graph_of(model: ModelProto, files: Files, main: str) -> Graph:
         if node.domain not in _DOMAINS:
             text = f"node {node.name[:80]!r} ({node.op_type[:80]}) is of {node.domain[:80]!r}, not one of ONNX's own"
             raise InvalidError(f"{text} operators: export the network without it", reason="UNSAFE_OP")
-    constants = {tensor.name: Constant(array_of(tensor, files, main), (tensor.name,)) for tensor in graph.initializer}
+    constants = {
+        tensor.name: Constant(array_of(tensor, files, main, bulk.get(number)), (tensor.name,))
+        for number, tensor in enumerate(graph.initializer)
+    }
     if len(constants) != len(graph.initializer):
         raise bad_onnx("two of its tensors have one name")
     inputs = tuple(entry for entry in graph.input if entry.name not in constants)

@@ -43,13 +43,14 @@ _LISTED_IN: dict[int, str] = {
 }
 
 
-def array_of(tensor: TensorProto, files: Files, main: str) -> Array:
+def array_of(tensor: TensorProto, files: Files, main: str, bulk: memoryview | None = None) -> Array:
     """Returns a tensor's numbers.
 
     Args:
         tensor: it.
         files: the files of the import; data outside is read from the one of exactly the tensor's location.
         main: the name of the ONNX file itself.
+        bulk: its bytes, where they were taken out of it.
 
     Raises:
         InvalidError: it holds more or less than its shape says (BAD_ONNX), or points outside the files
@@ -64,10 +65,11 @@ def array_of(tensor: TensorProto, files: Files, main: str) -> Array:
     count = product(shape)
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
         numbers = np.frombuffer(_outside(tensor, files, main, count * dtype.itemsize), dtype)
-    elif tensor.HasField("raw_data"):
-        if len(tensor.raw_data) != count * dtype.itemsize:
-            raise bad_onnx(f"tensor {name!r} holds {len(tensor.raw_data)} bytes for the shape {shape}")
-        numbers = np.frombuffer(tensor.raw_data, dtype)
+    elif bulk is not None or tensor.HasField("raw_data"):
+        raw = tensor.raw_data if bulk is None else bulk
+        if len(raw) != count * dtype.itemsize:
+            raise bad_onnx(f"tensor {name!r} holds {len(raw)} bytes for the shape {shape}")
+        numbers = np.frombuffer(raw, dtype)
     else:
         numbers = _listed(tensor, dtype)
     if count * dtype.itemsize > MAX_TENSOR_BYTES:

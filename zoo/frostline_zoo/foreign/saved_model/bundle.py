@@ -39,7 +39,7 @@ _MAX_RANK = 8
 class Bundle:
     """One checkpoint: its tensors by key."""
 
-    def __init__(self, files: Mapping[str, bytes], prefix: str) -> None:
+    def __init__(self, files: Mapping[str, memoryview], prefix: str) -> None:
         """Reads the index.
 
         Args:
@@ -52,7 +52,7 @@ class Bundle:
         self._files, self._prefix = files, prefix
         if f"{prefix}.index" not in files:
             raise bad(f"there is no {prefix.rpartition('/')[2][:80]}.index")
-        raw = table_entries(memoryview(files[f"{prefix}.index"]))
+        raw = table_entries(files[f"{prefix}.index"])
         header = message("BundleHeader", raw.pop(b"", b""), "the checkpoint's header", "BAD_CHECKPOINT")
         if header.endianness != 0:
             raise bad("its numbers are big-endian")
@@ -61,7 +61,6 @@ class Bundle:
             key.decode("utf-8", "replace"): message("BundleEntry", value, "the checkpoint's index", "BAD_CHECKPOINT")
             for key, value in raw.items()
         }
-        self._shards: dict[int, memoryview] = {}
 
     @property
     def keys(self) -> list[str]:
@@ -121,10 +120,7 @@ class Bundle:
         return content
 
     def _shard(self, number: int) -> memoryview:
-        if number not in self._shards:
-            name = f"{self._prefix}.data-{number:05d}-of-{self._count:05d}"
-            if name not in self._files:
-                raise bad(f"it lacks its data, {name.rpartition('/')[2][:80]}")
-            view = getattr(self._files, "view", None)  # files in one piece of memory give theirs without a copy
-            self._shards[number] = view(name) if view else memoryview(self._files[name])
-        return self._shards[number]
+        name = f"{self._prefix}.data-{number:05d}-of-{self._count:05d}"
+        if name not in self._files:
+            raise bad(f"it lacks its data, {name.rpartition('/')[2][:80]}")
+        return self._files[name]

@@ -95,7 +95,7 @@ def _classes() -> dict[str, Any]:
 _CLASSES = _classes()
 
 
-def message(kind: str, content: bytes, what: str, reason: str = "BAD_SAVED_MODEL") -> Any:
+def message(kind: str, content: bytes | memoryview, what: str, reason: str = "BAD_SAVED_MODEL") -> Any:
     """Returns the message of a kind that bytes hold.
 
     Args:
@@ -108,14 +108,14 @@ def message(kind: str, content: bytes, what: str, reason: str = "BAD_SAVED_MODEL
         InvalidError: it is damaged, or nested more than 100 deep (LIMIT_DEPTH).
     """
     try:
-        return _CLASSES[kind].FromString(content)
+        return _CLASSES[kind].FromString(bytes(content))
     except DecodeError as error:
         if _is_deep(kind, content):
             raise InvalidError(f"{what} is nested more than {MAX_DEPTH} deep", reason="LIMIT_DEPTH") from error
         raise InvalidError(f"{what} cannot be read: it is damaged; save the network again", reason=reason) from error
 
 
-def _is_deep(kind: str, content: bytes) -> bool:
+def _is_deep(kind: str, content: bytes | memoryview) -> bool:
     """Whether messages stand in messages more than 100 deep, as far as the bytes can be followed."""
     level = [(_CLASSES[kind].DESCRIPTOR, memoryview(content))]
     try:
