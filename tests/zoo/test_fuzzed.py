@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -116,6 +117,13 @@ def test_a_constant_of_a_graph_that_has_no_value() -> None:
     contents = {GRAPH: saved.SerializeToString(), **{name: SAVED[name] for name in SAVED if name != GRAPH}}
     files = files_of(**{name.replace(".", "__"): content for name, content in contents.items()})
     assert refusal("saved_model", files).reason == "BAD_GRAPH"
+
+
+def test_a_tarball_whose_member_says_that_it_is_longer_than_any_file() -> None:
+    member = tarfile.TarInfo("m/saved_model.pb")
+    member.size = 1 << 70
+    content = member.tobuf(tarfile.GNU_FORMAT) + b"abcd"
+    assert refusal("saved_model", files_of(x__tar=content)).reason == "BAD_ARCHIVE"
 
 
 def test_arrays_of_more_dimensions_than_arrive() -> None:
