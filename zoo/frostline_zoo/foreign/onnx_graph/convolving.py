@@ -11,6 +11,7 @@ from frostline_zoo.foreign.canvas.held import Constant, Held, Side, UnsayableErr
 from frostline_zoo.foreign.canvas.pools import average_pooled, global_pooled, max_pooled, reaching_over
 from frostline_zoo.foreign.canvas.windows import Sides, Window, same_pads
 from frostline_zoo.foreign.onnx_graph.step import Step, operator
+from frostline_zoo.tensors import Array
 
 
 @operator("Conv")
@@ -68,10 +69,14 @@ def _gemm(step: Step) -> Held:
     if step.attribute("transA", 0) or x.rank != 2:
         raise UnsayableError("multiplies across examples")
     array = kernel.array.T if step.attribute("transB", 0) else kernel.array
-    kernel = replace(kernel, array=array * np.float32(step.attribute("alpha", 1.0)))
+    kernel = replace(kernel, array=_scaled(array, step.attribute("alpha", 1.0)))
     if bias is not None:
-        bias = replace(bias, array=bias.array * np.float32(step.attribute("beta", 1.0)))
+        bias = replace(bias, array=_scaled(bias.array, step.attribute("beta", 1.0)))
     return dense(step.canvas, step.label, x, 1, kernel, bias)
+
+
+def _scaled(array: Array, factor: float) -> Array:
+    return array if factor == 1 else array * np.float32(factor)  # large arrays stay where they are
 
 
 @operator("MatMul")
