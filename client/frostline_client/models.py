@@ -53,9 +53,10 @@ class Models:
         Args:
             path: a file, or a folder with the files of one network.
             companions: further files that it refers to, beside those that are found by their names.
-            format: `auto` (by the file's first bytes and its name), `keras`, `keras_h5`, `saved_model`, `onnx` or
-                `caffe`; with `into` also `safetensors` or `checkpoint`.
-            preprocessing: how an example becomes the input: `scale`, `offset`, `interpolation`.
+            format: `auto` (by the file's first bytes and its name), `keras`, `keras_h5`, `saved_model`, `onnx`,
+                `caffe` or `huggingface`; with `into` also `safetensors` or `checkpoint`.
+            preprocessing: how an example becomes the input: `scale`, `offset`, `interpolation`. Left out: as the file
+                says, where it is of a format that does.
             into: a version whose network gets the file's weights, matched by name; nothing else in the file is read.
             name_map: with `into`, where arrays of other names go: {theirs: ours}, or {theirs: None} to leave one out.
 

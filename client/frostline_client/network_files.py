@@ -12,6 +12,8 @@ from frostline_client.errors import InvalidError
 MAX_FILES = 1_000
 # What a folder's network starts with, the first that is there.
 _MAINS = ("saved_model.pb", "config.json", "model.onnx")
+# Of a folder with a config.json, where its weights are in safetensors, nothing but these is of use.
+_HUGGING_FACE = (".json", ".safetensors")
 # What belongs to a file, by how its name ends: the same name with another end, or with more behind it.
 _OTHER_ENDS = {".caffemodel": (".prototxt",), ".prototxt": (".caffemodel",)}
 _MORE_BEHIND = {".onnx": (".data", "_data")}
@@ -28,7 +30,8 @@ def network_files(path: Path, companions: Sequence[Path] = ()) -> list[NetworkFi
     """Returns the files of the network at `path`, the one to start with first.
 
     A Caffe model brings the file of the same name with its layers, an ONNX model that with its weights, a
-    checkpoint's index its data, a folder all that is in it, links left out.
+    checkpoint's index its data, a folder all that is in it, links left out. Of a Hugging Face folder with weights in
+    safetensors, only they and its configurations go, where they are links to the files of a cache of theirs too.
 
     Args:
         path: a file or a folder.
@@ -53,13 +56,22 @@ def network_files(path: Path, companions: Sequence[Path] = ()) -> list[NetworkFi
 
 
 def _in_folder(folder: Path) -> list[NetworkFile]:
-    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _leads_out(path, folder)]
     files = {path.relative_to(folder).as_posix(): path for path in found}
+    if "config.json" in files and any(name.endswith(".safetensors") for name in files):
+        files = {name: path for name, path in files.items() if name.endswith(_HUGGING_FACE)}
     main = next((name for name in _MAINS if name in files), None)
     main = main or (next(iter(files)) if len(files) == 1 else None)
     if main is None:
         raise InvalidError(f"{folder} holds no {' and no '.join(_MAINS)}: name the network's file in it")
     return [NetworkFile(main, files.pop(main)), *(NetworkFile(name, path) for name, path in files.items())]
+
+
+def _leads_out(path: Path, folder: Path) -> bool:
+    """Whether a file is a link, other than a snapshot's in the Hugging Face cache to the blobs beside the snapshots."""
+    blobs = folder.resolve().parent.parent / "blobs"
+    is_cached = folder.resolve().parent.name == "snapshots" and path.resolve().parent == blobs
+    return path.is_symlink() and not is_cached
 
 
 def _belonging_to(path: Path) -> list[Path]:

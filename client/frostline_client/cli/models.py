@@ -47,6 +47,7 @@ class _Numbers(click.ParamType[Any]):
     "frostline models import resnet8.h5 --name resnet8 --scale 0.003921568627",
     "frostline models import vgg.h5 --name vgg --offset=-123.68,-116.78,-103.94",
     "frostline models import kws_saved_model --name keywords",
+    "frostline models import bert-base-uncased --name bert",
     "frostline models import keras-applications:MobileNetV2 --name mobilenet",
     "frostline models import https://tfhub.dev/google/imagenet/mobilenet_v2_100_224/classification/5 --name mobilenet",
     "frostline models import model.ckpt.index --name lenet --into lenet --map names.yaml",
@@ -58,7 +59,8 @@ class _Numbers(click.ParamType[Any]):
     "--format",
     default="auto",
     show_default=True,
-    help="auto, keras, keras_h5, saved_model, onnx or caffe; of weights alone also safetensors or checkpoint.",
+    help="auto, keras, keras_h5, saved_model, onnx, caffe or huggingface; of weights alone also safetensors or "
+    "checkpoint.",
 )
 @click.option("--into", metavar="BASE", help="Put the file's weights into this model's network, matched by name.")
 @click.option(

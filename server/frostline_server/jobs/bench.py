@@ -69,15 +69,14 @@ class Bench:
             log.exception("the workbench failed", call=call.__name__, incident=incident)
             return Frame({"error": {"id": incident}})
 
-    def _import(self, _: bytes, path: str, preprocessing: dict[str, Any]) -> Frame:
-        return self._stored(take_in(_read(path), Preprocessing.from_json(preprocessing)))
+    def _import(self, _: bytes, path: str, preprocessing: dict[str, Any] | None) -> Frame:
+        return self._stored(take_in(_read(path), _preprocessing(preprocessing)))
 
     def _fill(self, base: bytes, path: str, name_map: Any) -> Frame:
         return self._stored(fill_in(_read(path), Manifest.decode(base), name_map, self._zoo.blobs.get))
 
     def _make(self, _: bytes, source: str, preprocessing: dict[str, Any] | None) -> Frame:
-        given = None if preprocessing is None else Preprocessing.from_json(preprocessing)
-        return self._stored(take_in_application(source, given))
+        return self._stored(take_in_application(source, _preprocessing(preprocessing)))
 
     def _stored(self, imported: Imported) -> Frame:
         new = self._zoo.blobs.missing(imported.blobs)
@@ -95,6 +94,10 @@ class Bench:
 
     def _plan(self, _: bytes, recipe: str) -> Frame:
         return Frame({"plans": [asdict(plan) for plan in plan_recipe(Recipe.parse(recipe), self._zoo)]})
+
+
+def _preprocessing(value: dict[str, Any] | None) -> Preprocessing | None:
+    return None if value is None else Preprocessing.from_json(value)
 
 
 def _read(path: str) -> Parsed:

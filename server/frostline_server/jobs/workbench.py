@@ -85,12 +85,12 @@ class Workbench:
         """Raises UnavailableError where this server runs no workers."""
         self._child.check_running()
 
-    async def take_in(self, network: Path, preprocessing: dict[str, Any]) -> Imported:
+    async def take_in(self, network: Path, preprocessing: dict[str, Any] | None) -> Imported:
         """Takes in a network that the jail has read, and stores its layer blobs.
 
         Args:
             network: a file with what the jail wrote.
-            preprocessing: as in a manifest.
+            preprocessing: as in a manifest; None for what the network's file says of it.
 
         Raises:
             InvalidError: the network does not hold together, or holds what is not allowed.

@@ -101,8 +101,7 @@ class Imports:
             message = "an import has a source or files, not both: leave out one of the two"
             raise InvalidError(message, reason="BAD_REQUEST", field="header.source")
         model, preprocessing, _ = self._read_header(header)
-        given = preprocessing if header.preprocessing else None
-        request = digest_of_json("import", [header.model, header.source, given])
+        request = digest_of_json("import", [header.model, header.source, preprocessing])
         earlier = await asyncio.to_thread(self._earlier, header.request_id, request)
         if earlier is not None:
             return earlier
@@ -110,10 +109,10 @@ class Imports:
         if is_handle(header.source):
             imported = await self._take_in_handle(header.source, preprocessing)
         else:
-            imported = await self._workbench.make(header.source, given)
+            imported = await self._workbench.make(header.source, preprocessing)
         return await asyncio.to_thread(self._commit, model, imported, header.request_id, request)
 
-    async def _take_in_handle(self, handle: str, preprocessing: dict[str, Any]) -> Imported:
+    async def _take_in_handle(self, handle: str, preprocessing: dict[str, Any] | None) -> Imported:
         """Takes in a network of a hub: what that gives is trusted no more than what a client sends."""
         with await asyncio.to_thread(self._blobs.stage) as network:
             with await asyncio.to_thread(self._blobs.stage) as content:
@@ -149,7 +148,8 @@ class Imports:
         _, manifest = await asyncio.to_thread(self._models.manifest_of, name)
         return manifest
 
-    def _read_header(self, header: pb.ImportModelHeader) -> tuple[ModelName, dict[str, Any], dict[str, Any]]:
+    def _read_header(self, header: pb.ImportModelHeader) -> tuple[ModelName, dict[str, Any] | None, dict[str, Any]]:
+        """Returns the model, the preprocessing where one is given, and the map of names."""
         model = ModelName.parse(header.model)
         checked_request_id(header.request_id)
         if header.format not in ("", "auto", *FORMATS):
@@ -160,10 +160,13 @@ class Imports:
         if (header.into and header.preprocessing) or (header.name_map and not header.into):
             message = "a network that gets new weights keeps its preprocessing, and only such a one has a map of names"
             raise InvalidError(f"{message}: leave out one of the two", reason="BAD_REQUEST", field="header.into")
-        preprocessing = _object(header.preprocessing, "preprocessing", '{"scale": 0.00392}')
+        preprocessing = None
+        if header.preprocessing:
+            given = _object(header.preprocessing, "preprocessing", '{"scale": 0.00392}')
+            preprocessing = Preprocessing.from_json(given).to_json()
         name_map = _object(header.name_map, "name_map", '{"fc1/weights": "h1/kernel"}')
         rules_of(name_map)  # before anything is sent
-        return model, Preprocessing.from_json(preprocessing).to_json(), name_map
+        return model, preprocessing, name_map
 
     async def _receive(
         self, content: StagedFile, header: pb.ImportModelHeader, requests: AsyncIterator[pb.ImportModelRequest]

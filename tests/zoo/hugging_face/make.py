@@ -10,13 +10,14 @@ Weights are drawn at random, and rounded so that they pack well; what counts is 
 
 from __future__ import annotations
 
+import gzip
 import sys
 import tarfile
 import tempfile
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ class _Class(type):
 class _Torchvision(types.ModuleType):
     """Stands in for torchvision, of which timm imports names and these networks use nothing."""
 
-    __path__: list[str] = []
+    __path__: ClassVar[list[str]] = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -42,7 +43,7 @@ class _Torchvision(types.ModuleType):
         return _Class(name, (torch.nn.Module,), {})
 
 
-import transformers as hf  # before the stand-in, which it would take for torchvision
+import transformers as hf  # noqa: E402 - before the stand-in, which it would take for torchvision
 
 for _name in ("", "ops", "ops.misc", "transforms", "transforms.functional", "datasets"):
     _full = f"torchvision.{_name}".rstrip(".")
@@ -50,8 +51,8 @@ for _name in ("", "ops", "ops.misc", "transforms", "transforms.functional", "dat
     if _name:
         setattr(sys.modules[_full.rpartition(".")[0]], _full.rpartition(".")[2], _module)
 
-import timm
-from timm.models._hub import save_for_hf
+import timm  # noqa: E402
+from timm.models._hub import save_for_hf  # noqa: E402
 
 FOLDER = Path(__file__).parent
 Arrays = dict[str, Any]
@@ -87,9 +88,9 @@ def texts(model: Any, folder: Path, **saved: Any) -> Arrays:
     return {"x": ids.astype("int32")} | outputs(model(given, attention_mask=(given != padding).long()))
 
 
-def images(model: Any, folder: Path, size: tuple[int, int], processor: Any = None, **saved: Any) -> Arrays:
+def images(model: Any, folder: Path, size: tuple[int, int], processor: Any = None) -> Arrays:
     """Saves a network of images, and runs it on some; they, and feature maps, are kept with channels last."""
-    drawn(model).save_pretrained(folder, **saved)
+    drawn(model).save_pretrained(folder)
     if processor is not None:
         processor.save_pretrained(folder)
     x = pictures(size)
@@ -112,7 +113,7 @@ def pictures(size: tuple[int, int]) -> Any:
 def outputs(made: Any) -> Arrays:
     """Returns what a network puts out, feature maps with channels last."""
     arrays = {key: value for key, value in made.items() if key not in ("cls_logits", "distillation_logits")}
-    turned = {key: value.permute(0, 2, 3, 1) if value.ndim == 4 else value for key, value in arrays.items()}
+    turned = {key: value.permute(0, 2, 3, 1).squeeze() if value.ndim == 4 else value for key, value in arrays.items()}
     return {f"y_{key}": value.numpy() for key, value in turned.items()}
 
 
@@ -152,13 +153,14 @@ NETWORKS: dict[str, Callable[[Path], Arrays]] = {
     "resnet": lambda folder: images(
         hf.ResNetModel(hf.ResNetConfig(**STAGES, layer_type="bottleneck", downsample_in_bottleneck=True)),
         folder,
-        (30, 22),
+        (32, 32),
         hf.ConvNextImageProcessor(size={"shortest_edge": 32}, crop_pct=0.9),
     ),
     "resnet_classes": lambda folder: images(
         hf.ResNetForImageClassification(hf.ResNetConfig(**STAGES, layer_type="basic", downsample_in_first_stage=True)),
         folder,
-        (30, 22),
+        (32, 32),
+        hf.ConvNextImageProcessor(size={"shortest_edge": 32}, do_rescale=False, do_normalize=False, resample=2),
     ),
     "timm_resnet18": lambda folder: timm_images(
         "resnet18", folder, (32, 32), layers=(2, 1, 1, 1), channels=(4, 4, 6, 8), num_classes=3
@@ -167,7 +169,14 @@ NETWORKS: dict[str, Callable[[Path], Arrays]] = {
         "resnet50d", folder, (30, 22), layers=(1, 1, 2, 1), channels=(2, 3, 4, 4), stem_width=8, num_classes=3
     ),
     "timm_resnext50": lambda folder: timm_images(
-        "resnext50_32x4d", folder, (32, 32), layers=(1, 1, 1, 1), channels=(2, 2, 4, 4), cardinality=2, base_width=64, num_classes=0
+        "resnext50_32x4d",
+        folder,
+        (32, 32),
+        layers=(1, 1, 1, 1),
+        channels=(2, 2, 4, 4),
+        cardinality=2,
+        base_width=64,
+        num_classes=0,
     ),
     "timm_vit": lambda folder: timm_images(
         "vit_tiny_patch16_224", folder, (24, 16), img_size=(24, 16), patch_size=8, embed_dim=12, depth=2, num_classes=3
@@ -186,6 +195,7 @@ if __name__ == "__main__":
     for network, make in NETWORKS.items():
         with tempfile.TemporaryDirectory() as made:
             arrays = make(Path(made, network))
-            with tarfile.open(FOLDER / f"{network}.tar.gz", "w:gz") as archive:
+            packed = gzip.GzipFile(FOLDER / f"{network}.tar.gz", "w", mtime=0)
+            with packed, tarfile.open(fileobj=packed, mode="w") as archive:
                 archive.add(Path(made, network), network, filter=_without_times)
         np.savez_compressed(FOLDER / f"{network}.npz", **arrays)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from frostline_zoo.manifest import Call, Input, TensorRef
+from frostline_zoo.preprocessing import Preprocessing
 from frostline_zoo.tensors import Array
 
 
@@ -55,9 +56,13 @@ class Report:
 
 @dataclass(frozen=True)
 class Draft:
-    """One network: its inputs, its layers in any order that the graph allows, its outputs."""
+    """One network: its inputs, its layers in any order that the graph allows, its outputs.
+
+    `preprocessing` is what the file says of how an example becomes the input.
+    """
 
     inputs: tuple[Input, ...]
     layers: tuple[DraftLayer, ...]
     outputs: tuple[TensorRef, ...]
     report: Report
+    preprocessing: Preprocessing = Preprocessing()

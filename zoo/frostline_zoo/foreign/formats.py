@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 
 from frostline_zoo.errors import InvalidError
 
-FORMATS = ("keras", "keras_h5", "safetensors", "onnx", "caffe", "saved_model", "checkpoint")
+FORMATS = ("keras", "keras_h5", "safetensors", "onnx", "caffe", "saved_model", "checkpoint", "huggingface")
 START_BYTES = 16
 
 _MAGIC = {
@@ -72,13 +73,15 @@ def format_of(name: str, start: bytes, asked: str = "auto") -> str:
 _WITHOUT_MAGIC = frozenset({"safetensors", "caffe", "saved_model", "checkpoint"})
 
 
-def unsafe_format(what: str) -> InvalidError:
+def unsafe_format(what: str, mend: str = "save the network as .keras or .h5") -> InvalidError:
     """Returns the refusal of a format that can hold code."""
-    text = f"the file is {what}, which can run code, and is not taken in: save the network as .keras or .h5"
+    text = f"the file is {what}, which can run code, and is not taken in: {mend}"
     return InvalidError(text, reason="UNSAFE_FORMAT")
 
 
 def _by_start(start: bytes) -> str | None:
+    if _OBJECT.fullmatch(start):
+        return "huggingface"
     found = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
     if found is None and start[8:9] == b"{":
         return "safetensors"
@@ -94,6 +97,8 @@ def _by_first_fields(start: bytes) -> str | None:
     return "caffe" if start.startswith(_CAFFE_LAYER) else None
 
 
+# JSON that begins with an object's key, as a config.json does; no other format's first bytes are all text.
+_OBJECT = re.compile(rb"\s*\{\s*(\"[\t\n\r -~\x80-\xff]*)?")
 # The tags of what follows in ONNX's ModelProto: who made it, its domain and version, its graph, its operators.
 _AFTER_ONNX_VERSION = b"\x12\x1a\x22\x28\x32\x3a\x42"
 _CAFFE_LAYER = b"\xa2\x06"  # the tag of NetParameter.layer

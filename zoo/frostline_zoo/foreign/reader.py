@@ -47,6 +47,10 @@ def reader_for(format: str, *, weights_only: bool = False) -> Reader:
         from frostline_zoo.foreign.saved_model_reader import saved_model
 
         return saved_model
+    if format == "huggingface":
+        from frostline_zoo.foreign.hugging_face_reader import hugging_face_folder
+
+        return hugging_face_folder
     from frostline_zoo.foreign.weights_reader import refuse_weights
 
     return partial(refuse_weights, format=format)
@@ -63,8 +67,8 @@ def answer(reader: Reader, files: Files, main: str) -> Iterator[bytes | memoryvi
     Raises:
         InvalidError: the format can hold code (UNSAFE_FORMAT), the file is damaged (BAD_ARCHIVE, BAD_HDF5,
             BAD_SAFETENSORS, BAD_ONNX, BAD_CAFFE, BAD_MESSAGE, BAD_SAVED_MODEL, BAD_GRAPH, BAD_CHECKPOINT, BAD_JSON,
-            BAD_CONFIG, LIMIT_DEPTH), points outside itself (EXTERNAL_REFERENCE), or holds what acts (UNSAFE_LAYER,
-            UNSAFE_OP) or what no layers say (UNSUPPORTED_LAYER, UNSUPPORTED_OP).
+            BAD_CONFIG, BAD_WEIGHTS, LIMIT_DEPTH), points outside itself (EXTERNAL_REFERENCE), or holds what acts
+            (UNSAFE_LAYER, UNSAFE_OP) or what no layers say (UNSUPPORTED_LAYER, UNSUPPORTED_OP, UNSUPPORTED_MODEL).
         ExhaustedError: it unpacks to more than is taken (LIMIT_INFLATE, LIMIT_PARAMS, LIMIT_MEMBERS, LIMIT_HEADER,
             LIMIT_NODES).
     """

@@ -11,6 +11,7 @@ from frostline_zoo.foreign.draft import Draft, DraftLayer, Report
 from frostline_zoo.foreign.tree import Stored
 from frostline_zoo.foreign.wire_checks import Arrays, bad, integer, items, plain_object, record, text
 from frostline_zoo.manifest import Call, Input, TensorRef
+from frostline_zoo.preprocessing import Preprocessing
 from frostline_zoo.tensors import DTYPES
 
 MAX_LAYERS = 20_000
@@ -49,6 +50,7 @@ def draft_to_json(draft: Draft, number_of: Callable[[Stored], int]) -> dict[str,
             for layer in draft.layers
         ],
         "outputs": [list(output) for output in draft.outputs],
+        "preprocessing": draft.preprocessing.to_json(),
         "report": {
             **{key: [line[:_LONGEST_LINE] for line in getattr(report, key)] for key in _LINES},
             "renamed": [[name[:_LONGEST_LINE] for name in pair] for pair in report.renamed],
@@ -73,7 +75,7 @@ def _check_sizes(draft: Draft) -> None:
 
 def draft_from_json(value: dict[str, Any], arrays: Arrays) -> Draft:
     """Returns the draft that a JSON value writes. Raises InvalidError (PARSER_CRASHED)."""
-    fields = record(value, "kind", "inputs", "layers", "outputs", "report")
+    fields = record(value, "kind", "inputs", "layers", "outputs", "preprocessing", "report")
     inputs = tuple(_input(each) for each in items(fields["inputs"], MAX_ENDS, least=1))
     layers = tuple(_layer(each, arrays) for each in items(fields["layers"], MAX_LAYERS, least=1))
     outputs = tuple(_ref(each) for each in items(fields["outputs"], MAX_ENDS, least=1))
@@ -83,7 +85,14 @@ def draft_from_json(value: dict[str, Any], arrays: Arrays) -> Draft:
     used = [ref for layer in layers for call in layer.calls for ref in call.tensors()]
     if any(ref.call >= calls.get(ref.layer, 0) for ref in [*used, *outputs]):
         raise bad("a tensor that nothing makes")
-    return Draft(inputs, layers, outputs, _report(fields["report"]))
+    return Draft(inputs, layers, outputs, _report(fields["report"]), _preprocessing(fields["preprocessing"]))
+
+
+def _preprocessing(value: Any) -> Preprocessing:
+    try:
+        return Preprocessing.from_json(value)
+    except InvalidError as error:
+        raise bad("a preprocessing that is none") from error
 
 
 def _input(value: Any) -> Input:

@@ -42,12 +42,12 @@ class Imported:
     report: Report
 
 
-def take_in(parsed: Parsed, preprocessing: Preprocessing = _AS_IS) -> Imported:
+def take_in(parsed: Parsed, preprocessing: Preprocessing | None = None) -> Imported:
     """Returns the network that a reader found in a file.
 
     Args:
         parsed: what it found.
-        preprocessing: how an example becomes the network's input.
+        preprocessing: how an example becomes the network's input; what the file says of it where this is None.
 
     Raises:
         InvalidError: a layer is not taken in (UNSAFE_LAYER, UNSUPPORTED_LAYER, EXTERNAL_REFERENCE, BAD_NAME), or the
@@ -56,9 +56,9 @@ def take_in(parsed: Parsed, preprocessing: Preprocessing = _AS_IS) -> Imported:
     """
     try:
         if isinstance(parsed, Draft):
-            described, report = _from_draft(parsed, preprocessing), parsed.report
+            described, report = _from_draft(parsed, preprocessing or parsed.preprocessing), parsed.report
         elif isinstance(parsed, KerasNetwork):
-            described = _from_keras(parsed, preprocessing)
+            described = _from_keras(parsed, preprocessing or _AS_IS)
             layers = described.manifest.layers
             matched = [f"{layer.name}/{each.name}" for layer in layers for each in layer.parameters]
             report = Report(matched=matched, notes=list(parsed.notes))
@@ -91,14 +91,14 @@ def fill_in(parsed: Parsed, base: Manifest, name_map: Any, read_blob: Callable[[
 
 
 def import_network(
-    path: Path, format: str = "auto", preprocessing: Preprocessing = _AS_IS, beside: Sequence[Path] = ()
+    path: Path, format: str = "auto", preprocessing: Preprocessing | None = None, beside: Sequence[Path] = ()
 ) -> Imported:
     """Returns the network in a file, which is read in this process: a file that somebody sent is read in a jail.
 
     Args:
         path: the file.
         format: one of `formats.FORMATS`, or "auto": by the file's first bytes.
-        preprocessing: how an example becomes the network's input.
+        preprocessing: as in `take_in`.
         beside: the other files of the import, such as the .prototxt that goes with a .caffemodel.
 
     Raises:

@@ -68,6 +68,7 @@ class Canvas:
         order: Order | None = None,
         weights: Mapping[str, Constant] | None = None,
         constants: tuple[Array, ...] = (),
+        further: Mapping[str, Held] | None = None,
         never_negative: bool = False,
     ) -> Held:
         """Adds a layer with one call, and returns its output.
@@ -81,13 +82,15 @@ class Canvas:
             order: in which Keras holds its output; its first input's by default.
             weights: by Keras's names, in Keras's order and layouts.
             constants: in place of weights, of a layer that holds the same ones in every network; no file has them.
+            further: tensors that it is called on by the names of arguments.
             never_negative: whether its output is.
         """
         own = self._unique(name)
         first = inputs if isinstance(inputs, Held) else inputs[0]
         argument: Any = _tensor(inputs) if isinstance(inputs, Held) else [_tensor(each) for each in inputs]
+        call = Call([argument], {key: _tensor(held) for key, held in (further or {}).items()})
         arrays = tuple(constant.array.astype(np.float32, copy=False) for constant in (weights or {}).values())
-        self._layers[own] = DraftLayer(own, class_name, config or {}, (Call([argument]),), arrays or constants)
+        self._layers[own] = DraftLayer(own, class_name, config or {}, (call,), arrays or constants)
         for key, constant in (weights or {}).items():
             self._note(own, key, constant)
         return Held(TensorRef(own), shape or first.shape, order or first.order, never_negative)

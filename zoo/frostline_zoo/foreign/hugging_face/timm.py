@@ -1,0 +1,32 @@
+"""What timm's configurations say of every network: how it was made, and of pictures of which size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from frostline_zoo.foreign.hugging_face.config import Config
+from frostline_zoo.foreign.hugging_face.refusals import bad_config, unsupported
+
+# What the arrays say too, what training alone knows, and the pooling, which has a key of its own.
+_SAID_ELSEWHERE = {"num_classes", "in_chans", "global_pool", "drop_rate", "drop_path_rate", "weight_init", "fix_init"}
+
+
+def timm_arguments(config: Config, known: Iterable[str]) -> Config:
+    """Returns the arguments that a network was made with, beside those of its architecture.
+
+    Raises:
+        InvalidError: there are others than those known.
+    """
+    arguments = config.part("model_args")
+    others = sorted(set(arguments.keys()) - {*known, *_SAID_ELSEWHERE, "proj_drop_rate", "attn_drop_rate"})
+    if others:
+        raise unsupported(f"was made with {others[0][:80]!r}, which is not known here", "save it without, or as ONNX")
+    return arguments
+
+
+def timm_size(config: Config) -> tuple[int, int]:
+    """Returns the height and width of the pictures that a network takes. Raises InvalidError."""
+    size = config.part("pretrained_cfg").wholes("input_size", [3, 224, 224])
+    if len(size) != 3:
+        raise bad_config("pretrained_cfg.input_size is not channels, height and width")
+    return size[1], size[2]
