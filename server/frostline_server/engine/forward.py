@@ -61,6 +61,10 @@ def compiled(compute: Callable[[list[Any]], list[Any]]) -> Callable[[Sequence[Ar
                 "such as an index past the end of an Embedding",
                 reason="VALUE_OUT_OF_RANGE",
             ) from error
+        except ValueError as error:  # Keras's, of a side that the network leaves free
+            shapes = ", ".join(str(array.shape[1:]) for array in inputs)
+            text = f"the network cannot take rows of shape {shapes}: one of its layers does not fit such a size"
+            raise InvalidError(text, reason="SHAPE_MISMATCH") from error
 
     return run
 

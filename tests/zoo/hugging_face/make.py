@@ -79,11 +79,11 @@ def drawn(model: Any) -> Any:
 
 
 def texts(model: Any, folder: Path, **saved: Any) -> Arrays:
-    """Saves a network of token ids, and runs it on rows of which some end in padding."""
+    """Saves a network of token ids, and runs it on rows of which some end in padding, or begin with it."""
     drawn(model).save_pretrained(folder, **saved)
     padding = model.config.pad_token_id
     ids = np.random.default_rng(1).integers(3, 40, (4, 10))
-    ids[1, 7:] = ids[2, 1:] = padding
+    ids[1, 7:] = ids[2, 1:] = ids[3, :2] = padding
     given = torch.tensor(ids)
     return {"x": ids.astype("int32")} | outputs(model(given, attention_mask=(given != padding).long()))
 
@@ -140,6 +140,10 @@ NETWORKS: dict[str, Callable[[Path], Arrays]] = {
     "distilbert_words": lambda folder: texts(_distilbert("ForMaskedLM"), folder),
     "roberta_classes": lambda folder: texts(_roberta("ForSequenceClassification"), folder),
     "roberta_words": lambda folder: texts(_roberta("ForMaskedLM"), folder),
+    "xlm_roberta": lambda folder: texts(hf.XLMRobertaModel(hf.XLMRobertaConfig(**TEXT, hidden_act="silu")), folder),
+    "camembert_tokens": lambda folder: texts(
+        hf.CamembertForTokenClassification(hf.CamembertConfig(**TEXT, num_labels=4)), folder
+    ),
     "vit": lambda folder: images(hf.ViTModel(hf.ViTConfig(**IMAGE)), folder, (24, 16)),
     "vit_classes": lambda folder: images(
         hf.ViTForImageClassification(hf.ViTConfig(**IMAGE, num_labels=3, qkv_bias=False)),

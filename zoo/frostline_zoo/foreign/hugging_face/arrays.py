@@ -55,7 +55,7 @@ class Arrays:
         self._taken.update(names)
         if names:
             more = f" and {len(names) - 1} like it were" if len(names) > 1 else " was"
-            report.notes.append(f"{names[0]}{more} left out: {why}")
+            report.notes.append(f"{names[0][:80]!r}{more} left out: {why}")
 
     def finish(self, report: Report) -> None:
         """Reports what nothing took, and of which type the weights are."""

@@ -67,12 +67,14 @@ class Layers:
         size: Sides | None = None,
         stride: Sides = (1, 1),
         padding: Sides = (0, 0),
+        grouped: bool = False,
     ) -> Held:
         """Returns a convolution over height and width; filters and size are the kernel's where they are not given.
 
-        How many groups there are follows from how many channels the kernel has.
+        Where it may be in groups, their number follows from how many channels the kernel has.
         """
-        kernel = self.arrays.take(f"{theirs}.weight", filters, None, *(size or (None, None)))
+        channels = None if grouped else x.shape[1]
+        kernel = self.arrays.take(f"{theirs}.weight", filters, channels, *(size or (None, None)))
         bias = self.arrays.take(f"{theirs}.bias", kernel.array.shape[0]) if f"{theirs}.bias" in self.arrays else None
         window = Window(kernel.array.shape[2:], stride, (1, 1), padding, padding)
         groups = max((x.shape[1] or 1) // max(kernel.array.shape[1], 1), 1)

@@ -48,10 +48,11 @@ class _Convolution:
 
 
 class _Drawing:
-    """A network while it is drawn; its arrays' names begin with a prefix."""
+    """A network while it is drawn; its arrays' names begin with a prefix, and its convolutions may be in groups."""
 
-    def __init__(self, layers: Layers, prefix: str, activation: str) -> None:
+    def __init__(self, layers: Layers, prefix: str, activation: str, *, grouped: bool = False) -> None:
         self._layers = layers
+        self._grouped = grouped
         self._prefix = prefix
         self._activation = activation
 
@@ -67,6 +68,7 @@ class _Drawing:
             size=(side, side),
             stride=(part.stride,) * 2,
             padding=(side // 2,) * 2,
+            grouped=self._grouped,
         )
         return layers.batch_norm(part.norm, self._prefix + part.norm, x)
 
@@ -138,7 +140,7 @@ def draw_timm_resnet(layers: Layers, config: Config) -> list[Held]:
     """Draws a network of timm whose architecture matches `TIMM_NAMES`. Raises InvalidError as `draw_resnet`."""
     timm_arguments(config, _TIMM_ARGUMENTS)
     config.require("global_pool", "avg", "avg")
-    drawing, arrays = _Drawing(layers, "", "relu"), layers.arrays
+    drawing, arrays = _Drawing(layers, "", "relu", grouped=True), layers.arrays
     deep = "conv1.weight" not in arrays
     x = picture(layers.canvas, timm_size(config), arrays.shape("conv1.0.weight" if deep else "conv1.weight")[1])
     stem = [_Convolution("conv1", "bn1", None, None, 2)]

@@ -34,23 +34,32 @@ class Tokens:
         return reshaped(self._canvas, "mask", self._are_tokens, (None, 1, None))
 
     def types(self) -> Held:
-        """Returns the token type, (batch, 1). More than `longest` places do not fit into that, and are refused."""
-        zeros = self._canvas.layer("token_types.zeros", "Rescaling", self.ids, {"scale": 0.0, "offset": 0.0})
-        column = reshaped(self._canvas, "token_types.column", zeros, (None, None, 1))
-        return first_place(self._canvas, "token_types", column, self.longest)
+        """Returns the token type, (batch, 1)."""
+        return self._zero
 
     def positions(self, *, of_tokens_alone: bool) -> Held:
         """Returns each place's row in the table of positions, (batch, places), as numbers that are rounded down.
 
         They count from 0 on; of tokens alone, from the padding's id + 1 on, and padding itself has its id's row.
         """
-        canvas, window = self._canvas, self.longest + 1  # one more: a place too many then has a row that is not there
+        canvas, first = self._canvas, -0.5  # a half more than the row, however the numbers are rounded
         if of_tokens_alone:
-            counted = self._counted(self._are_tokens, window)
+            counted, first = self._counted(self._are_tokens), self._padding + 0.5
             counted = activations.merged(canvas, "positions.of_tokens", "Multiply", [counted, self._are_tokens])
-            return activations.scaled(canvas, "positions", counted, float(window), self._padding + 0.5)
-        ones = canvas.layer("positions.ones", "Rescaling", self.ids, {"scale": 0.0, "offset": 1.0})
-        return activations.scaled(canvas, "positions", self._counted(ones, window), float(window), -0.5)
+        else:
+            counted = self._counted(
+                canvas.layer("positions.ones", "Rescaling", self.ids, {"scale": 0.0, "offset": 1.0})
+            )
+        few = activations.merged(canvas, "positions.few", "Add", [counted, self._zero])
+        return activations.scaled(canvas, "positions", few, float(self.longest), first)
+
+    @cached_property
+    def _zero(self) -> Held:
+        """(batch, 1), 0. More than `longest` places do not fit into it, so that whatever it is part of refuses them."""
+        zeros = self._canvas.layer("zero.places", "Rescaling", self.ids, {"scale": 0.0, "offset": 0.0})
+        return first_place(
+            self._canvas, "zero", reshaped(self._canvas, "zero.column", zeros, (None, None, 1)), self.longest
+        )
 
     @cached_property
     def _are_tokens(self) -> Held:
@@ -61,8 +70,9 @@ class Tokens:
         apart = activations.merged(self._canvas, "mask.apart", "Maximum", [above, below])
         return activations.relu(self._canvas, "mask.tokens", apart, max_value=1.0)
 
-    def _counted(self, x: Held, window: int) -> Held:
-        """Returns the sum of each place and all before it, divided by `window`, which is more than there are places."""
+    def _counted(self, x: Held) -> Held:
+        """Returns the sum of each place and all before it, divided by `longest`."""
+        window = self.longest
         column = reshaped(self._canvas, "positions.column", x, (None, None, 1))
         padded = self._canvas.layer("positions.padded", "ZeroPadding1D", column, {"padding": [window - 1, 0]})
         config = {"pool_size": window, "strides": 1, "padding": "valid"}

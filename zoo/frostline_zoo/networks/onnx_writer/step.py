@@ -22,8 +22,8 @@ class Step:
         graph: where it is written.
         layer: the built Keras layer.
         config: its configuration.
-        inputs: the names of the values it is called on.
-        shapes: their shapes, (None, ...).
+        inputs: the names of the values it is called on; empty where an argument is left out.
+        shapes: their shapes, (None, ...); () where there is none.
         output_shape: that of its only output.
     """
 

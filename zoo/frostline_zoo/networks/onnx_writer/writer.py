@@ -12,13 +12,13 @@ from frostline_zoo.errors import InvalidError
 from frostline_zoo.graph import calls_in_order
 from frostline_zoo.manifest import Call, Layer, TensorRef
 from frostline_zoo.networks.build import Network
-from frostline_zoo.networks.onnx_writer import activations, convolving, layers, resizing
+from frostline_zoo.networks.onnx_writer import activations, attention, convolving, layers, resizing
 from frostline_zoo.networks.onnx_writer.graph import Graph
 from frostline_zoo.networks.onnx_writer.step import Step, unwritten
 
 OPSET = 20
 IR_VERSION = 9
-WRITERS = activations.WRITERS | convolving.WRITERS | layers.WRITERS | resizing.WRITERS
+WRITERS = activations.WRITERS | attention.WRITERS | convolving.WRITERS | layers.WRITERS | resizing.WRITERS
 
 
 def onnx_model(network: Network, outputs: list[str], metadata: dict[str, str]) -> ModelProto:
@@ -62,26 +62,41 @@ def onnx_model(network: Network, outputs: list[str], metadata: dict[str, str]) -
 def _written(
     graph: Graph, network: Network, layer: Layer, call: Call, ref: TensorRef, values: dict[TensorRef, str]
 ) -> str:
-    built, tensors = network.layers[layer.name], call.tensors()
+    built = network.layers[layer.name]
     graph.layer = layer.name
     if layer.class_name not in WRITERS:
         raise unwritten(built, "the layer")
-    if any(value is not None for value in call.kwargs.values()) or len(call.args) != 1 or not tensors:
-        raise unwritten(built, "a call with further arguments")
+    tensors = _given(built, call, attention.ARGUMENTS.get(layer.class_name, ()))
     output = network.tensors[ref]
     dtype = keras.backend.standardize_dtype(output.dtype)
-    if any(getattr(network.tensors[each], "_keras_mask", None) is not None for each in tensors):
+    if any(getattr(network.tensors[each], "_keras_mask", None) is not None for each in tensors if each):
         raise unwritten(built, "a mask")
     if built.compute_dtype != "float32":
         raise unwritten(built, f"the dtype {built.compute_dtype}")
     inputs = []
     for each in tensors:
+        if each is None:
+            inputs.append("")
+            continue
         is_cast = dtype == "float32" and layer.class_name != "Embedding"
         is_same = keras.backend.standardize_dtype(network.tensors[each].dtype) == dtype
         inputs.append(graph.op("Cast", values[each], to=TensorProto.FLOAT) if is_cast and not is_same else values[each])
-    shapes = [tuple(network.tensors[each].shape) for each in tensors]
+    shapes = [tuple(network.tensors[each].shape) if each else () for each in tensors]
     step = Step(graph, built, layer.config, inputs, shapes, tuple(output.shape))
     return WRITERS[layer.class_name](step)
+
+
+def _given(built: Any, call: Call, names: tuple[str, ...]) -> list[TensorRef | None]:
+    """Returns the tensors that a layer is called on: those of its one argument, or one for each of `names`, or None."""
+    further = {key: value for key, value in call.kwargs.items() if value is not None and value is not False}
+    given = dict(zip(names, call.args, strict=False)) | further
+    is_known = given.keys() <= set(names) and len(call.args) <= max(len(names), 1)
+    if not is_known or not call.tensors():
+        raise unwritten(built, "a call with further arguments")
+    if not names:
+        return list(call.tensors())
+    found = {name: Call([value]).tensors() for name, value in given.items()}
+    return [next(iter(found.get(name, [])), None) for name in names]
 
 
 def _declared(name: str, tensor: Any) -> Any:
