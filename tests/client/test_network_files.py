@@ -39,6 +39,24 @@ def test_a_folder_goes_up_whole_its_network_first_and_links_stay(tmp_path: Path)
     assert named(tmp_path / "m") == ["saved_model.pb", "assets/words.txt", "variables/variables.index"]
 
 
+def test_of_a_hugging_face_folder_only_configurations_and_safetensors_go_up(tmp_path: Path) -> None:
+    make(tmp_path, "m/config.json", "m/model.safetensors", "m/pytorch_model.bin", "m/onnx/model.onnx", "m/vocab.txt")
+    assert named(tmp_path / "m") == ["config.json", "model.safetensors"]
+    make(tmp_path, "p/config.json", "p/pytorch_model.bin")
+    assert named(tmp_path / "p") == ["config.json", "pytorch_model.bin"]
+
+
+def test_a_snapshot_in_the_hugging_face_cache_is_followed_to_the_blobs_beside_it_alone(tmp_path: Path) -> None:
+    make(tmp_path, "hub/blobs/a1", "hub/blobs/b2", "hub/snapshots/rev/README.md", "secret")
+    snapshot = tmp_path / "hub" / "snapshots" / "rev"
+    (snapshot / "config.json").symlink_to("../../blobs/a1")
+    (snapshot / "model.safetensors").symlink_to("../../blobs/b2")
+    (snapshot / "tokenizer.json").symlink_to(tmp_path / "secret")
+    (tmp_path / "hub" / "rev").symlink_to(snapshot)
+    for folder in (snapshot, tmp_path / "hub" / "rev"):
+        assert named(folder) == ["config.json", "model.safetensors"]
+
+
 def test_companions_are_added_once(tmp_path: Path) -> None:
     make(tmp_path, "a.onnx", "a.onnx.data", "elsewhere/w.bin")
     companions = [tmp_path / "a.onnx.data", tmp_path / "elsewhere" / "w.bin"]

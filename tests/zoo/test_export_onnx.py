@@ -168,6 +168,24 @@ def test_whole_numbers_become_embeddings_and_scaled_pixels(tmp_path: Path) -> No
     check(kept(keras.Model([words, pixels], outputs)), tmp_path / "n.onnx", inputs)
 
 
+def test_attention_is_written_with_its_mask_its_key_and_without_biases(tmp_path: Path) -> None:
+    import keras
+
+    attention = keras.layers.MultiHeadAttention
+    x, y = keras.Input((5, 6), name="x"), keras.Input((None, 4), name="y")
+    mask, each_head = keras.Input((1, None), name="mask"), keras.Input((3, 5, 5), dtype="bool", name="each_head")
+    outputs = [
+        attention(2, 3, dropout=0.5)(x, y, attention_mask=mask),
+        attention(3, 2, value_dim=4, output_shape=7, use_bias=False)(query=x, value=x, key=x, attention_mask=each_head),
+        attention(2, 3)(x, y, y, use_causal_mask=False),
+    ]
+    inputs = [*drawn((5, 6), (4, 4)), np.array([[[1, 1, 0, 1]], [[1, 0, 0, 0]]], "float32")]
+    inputs.append(np.random.default_rng(3).random((2, 3, 5, 5)) > 0.4)
+    file = check(kept(keras.Model([x, y, mask, each_head], outputs)), tmp_path / "n.onnx", inputs)
+    weights = {array.name for array in file.graph.initializer}
+    assert {"multi_head_attention/kernel", "multi_head_attention/bias_3", "multi_head_attention_1/kernel_3"} <= weights
+
+
 def test_an_onnx_file_holds_the_manifest(tmp_path: Path) -> None:
     import keras
 
@@ -194,6 +212,20 @@ def test_what_onnx_is_not_told_is_refused_by_the_layers_name(tmp_path: Path) -> 
         with pytest.raises(InvalidError, match=r"layer 'odd' \(\w+\): .* is not written as ONNX: export as"):
             export_network(kept(keras.Sequential([keras.Input(shape), layer])), "onnx", tmp_path / "n.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_attention_that_onnx_is_not_told_is_refused_by_the_layers_name(tmp_path: Path) -> None:
+    import keras
+
+    from frostline_zoo.networks.export import export_network
+
+    def odd(call: dict[str, Any], **config: Any) -> Any:
+        x = keras.Input((5, 6))
+        return keras.Model(x, keras.layers.MultiHeadAttention(2, 3, name="odd", **config)(x, x, **call))
+
+    for model in [odd({"use_causal_mask": True}), odd({}, sliding_window=2), odd({"return_attention_scores": True})]:
+        with pytest.raises(InvalidError, match=r"layer 'odd' \(MultiHeadAttention\): .* is not written as ONNX"):
+            export_network(kept(model), "onnx", tmp_path / "n.onnx")
 
 
 @pytest.mark.real_assets

@@ -9,7 +9,9 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+import onnx
 import pytest
+from onnx.reference import ReferenceEvaluator
 
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.foreign.formats import format_of
@@ -242,11 +244,14 @@ def test_every_export_computes_the_same_and_plain_keras_reads_it(name: str, tmp_
     )
     network, x = imported(draft_of(members(name))), given(name)
     expected = outputs(network.model, x)
-    for format in ("keras", "saved_model", "safetensors"):
+    for format in ("keras", "saved_model", "safetensors", "onnx"):
         export_network(network, format, tmp_path / f"out.{format}")
     loaded = outputs(keras.models.load_model(tmp_path / "out.keras"), x)
     served = tf.saved_model.load(tmp_path / "out.saved_model").signatures["serving_default"](tf.constant(x))
+    file = onnx.load(tmp_path / "out.onnx")
+    evaluated = ReferenceEvaluator(file).run(None, {file.graph.input[0].name: x})
     for at, output in enumerate(output_names(network.manifest)):
+        np.testing.assert_allclose(evaluated[at], expected[at], atol=TOLERANCE)
         np.testing.assert_allclose(loaded[at], expected[at], atol=1e-6)
         np.testing.assert_allclose(served[output], expected[at], atol=TOLERANCE)
     again = import_network(tmp_path / "out.keras", preprocessing=made.manifest.preprocessing)

@@ -17,6 +17,7 @@ Array = npt.NDArray[Any]
 # On a CPU the best batch is the largest whose widest tensor stays near the caches; benchmarks/fill.py measures it.
 _WIDEST_TENSOR_BYTES = 32 << 20
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 512
+_FREE_SIDE = 128  # what a side that is left open counts as: a text of so many tokens
 
 
 def forward_batch_size(model: keras.Model, largest: int = _LARGEST_BATCH) -> int:
@@ -27,7 +28,7 @@ def forward_batch_size(model: keras.Model, largest: int = _LARGEST_BATCH) -> int
     """
     widest = max(
         (
-            int(np.prod([side or 1 for side in tensor.shape[1:]], dtype=int)) * 4
+            int(np.prod([side or _FREE_SIDE for side in tensor.shape[1:]], dtype=int)) * 4
             for operation in model.operations
             for node in operation._inbound_nodes
             for tensor in node.output_tensors
