@@ -36,14 +36,14 @@ def test_a_folder_is_taken_in_and_its_report_told(
     assert zoo.predict("pretrained", given("bert_pretraining")[:1, :4], layer="mask").shape == (1, 1, 4)
 
 
-def test_pictures_are_preprocessed_as_the_folder_says_unless_told_otherwise(zoo: Client, tmp_path: Path) -> None:
+def test_images_are_preprocessed_as_the_folder_says_unless_told_otherwise(zoo: Client, tmp_path: Path) -> None:
     folder, x = unpacked("vit_classes", tmp_path), given("vit_classes")
-    zoo.models.import_file(folder, "pictures")
+    zoo.models.import_file(folder, "images")
     pixels = (x * 0.2 + [0.5, 0.4, 0.3]) * 255
-    made = zoo.predict("pictures", pixels.astype(np.float32))
+    made = zoo.predict("images", pixels.astype(np.float32))
     np.testing.assert_allclose(made, wanted("vit_classes")[0], atol=1e-5)
-    zoo.models.import_file(folder, "plain-pictures", preprocessing={"scale": 1.0})
-    np.testing.assert_allclose(zoo.predict("plain-pictures", x), wanted("vit_classes")[0], atol=1e-5)
+    zoo.models.import_file(folder, "plain-images", preprocessing={"scale": 1.0})
+    np.testing.assert_allclose(zoo.predict("plain-images", x), wanted("vit_classes")[0], atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,20 @@ def examples(name: str) -> tuple[Any, Any]:
         ids[:, 0], ids[::3, 7:] = 5 + labels, 0
         return ids, labels
     return chance.uniform(0, 100, (12, 24, 16, 3)).astype(np.float32) + 120 * labels[:, None, None, None], labels
+
+
+def test_a_head_on_the_first_place_trains_on_texts_of_any_length_and_thaws_where_the_recipe_has_one(
+    zoo: Client, tmp_path: Path
+) -> None:
+    base = zoo.models.import_file(unpacked("bert", tmp_path), "base-free").version
+    data = zoo.datasets.push("data-free", *examples("bert"))
+    reuse = {"through": "pooler.activation"}
+    keys: dict[str, Any] = {"name": "free", "base": base, "reuse": reuse, "head": TOP, "data": data, "epochs": 2}
+    made = zoo.train(**keys).result()
+    texts = examples("bert")[0]
+    assert zoo.predict(made, texts).shape == zoo.predict(made, texts[:, :4]).shape == (12, 2)
+    with pytest.raises(InvalidError, match=r"or give the input a size in reuse\.input"):
+        zoo.train(**keys, freeze="none")
 
 
 @pytest.mark.slow

@@ -76,6 +76,6 @@ def wanted(name: str) -> list[Array]:
 
 
 def given(name: str) -> Array:
-    """Returns what PyTorch was given: token ids, or pictures with channels last."""
+    """Returns what PyTorch was given: token ids, or images with channels last."""
     array: Array = np.load(FOLDER / f"{name}.npz")["x"]
     return array

@@ -117,11 +117,11 @@ def test_weights_of_half_precision_are_taken_in_as_float32(dtype: Any) -> None:
 
 
 def test_what_a_network_takes_is_told() -> None:
-    text, picture = draft_of(members("roberta_words")), draft_of(members("resnet"))
+    text, image = draft_of(members("roberta_words")), draft_of(members("resnet"))
     assert [(each.name, each.shape, each.dtype) for each in text.inputs] == [("input_ids", (None,), "int32")]
     assert "the input is token ids, up to 22 of them; id 1 is padding, which nothing attends to" in text.report.notes
-    assert [(each.name, each.shape) for each in picture.inputs] == [("pixel_values", (32, 32, 3))]
-    assert "input 'pixel_values' is taken with its channels last" in picture.report.notes
+    assert [(each.name, each.shape) for each in image.inputs] == [("pixel_values", (32, 32, 3))]
+    assert "input 'pixel_values' is taken with its channels last" in image.report.notes
 
 
 def test_the_image_processor_becomes_the_preprocessing() -> None:
@@ -132,7 +132,7 @@ def test_the_image_processor_becomes_the_preprocessing() -> None:
     np.testing.assert_allclose(pixels * made.scale + x, (pixels / 255 - [0.5, 0.4, 0.3]) / 0.2, atol=1e-12)
     plain = draft_of(with_config(files, "preprocessor_config.json", do_rescale=False, do_normalize=False, resample=4))
     assert plain.preprocessing == Preprocessing()
-    assert "pictures are resized bilinearly, not by Pillow's filter 4" in plain.report.notes
+    assert "images are resized bilinearly, not by Pillow's filter 4" in plain.report.notes
     without = draft_of({name: content for name, content in files.items() if "preprocessor" not in name})
     assert without.preprocessing == Preprocessing()
     assert any("the folder has no preprocessor_config.json" in note for note in without.report.notes)
@@ -143,7 +143,7 @@ def test_timms_means_and_deviations_become_the_preprocessing() -> None:
     np.testing.assert_allclose(draft.preprocessing.scale, 1 / 255 / np.array([0.229, 0.224, 0.225]))
     np.testing.assert_allclose(draft.preprocessing.offset, -np.array([0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225])
     assert draft.preprocessing.interpolation == "bicubic"
-    assert "pictures are resized whole: timm would crop them at the edges" in draft.report.notes
+    assert "images are resized whole: timm would crop them at the edges" in draft.report.notes
 
 
 @pytest.mark.parametrize("name", ["config.json", "", "bert/config.json"])
@@ -175,7 +175,7 @@ def test_any_number_of_places_is_taken_and_padding_changes_nothing(name: str) ->
 
 
 @pytest.mark.keras
-@pytest.mark.parametrize(("name", "longest"), [("bert", 24), ("distilbert_classes", 24), ("roberta_words", 22)])
+@pytest.mark.parametrize(("name", "longest"), [("bert", 24), ("distilbert_words", 24), ("roberta_words", 22)])
 def test_more_places_than_a_network_knows_are_refused(name: str, longest: int) -> None:
     network = imported(draft_of(members(name)))
     outputs(network.model, np.full((2, longest), 5, np.int32))
@@ -202,6 +202,17 @@ def test_the_head_of_the_trunk_is_the_network_at_every_legal_cut(name: str) -> N
         for one, other in zip(made, expected, strict=True):
             np.testing.assert_allclose(one, other, atol=1e-6)
     assert legal > 0.8 * len(network.manifest.layers)
+
+
+@pytest.mark.keras
+def test_a_residual_network_takes_images_of_another_size() -> None:
+    from frostline_zoo.networks.build import build
+    from frostline_zoo.networks.describe import describe
+    from frostline_zoo.surgery import with_input
+
+    described = describe(imported(draft_of(members("timm_resnet50d"))).model)
+    larger = build(with_input(described.manifest, (64, 48, 3)), described.blobs.__getitem__)
+    assert outputs(larger.model, np.zeros((2, 64, 48, 3), np.float32))[0].shape == (2, 3)
 
 
 @pytest.mark.keras

@@ -42,6 +42,11 @@ UNKNOWN: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "relative positions": ("bert", {"position_embedding_type": "relative_key"}, "save it with 'absolute', or as ONNX"),
     "a decoder": ("roberta_words", {"is_decoder": True}, "has is_decoder 'True', which no layers here say"),
+    "code of its own": (
+        "bert",
+        {"auto_map": {"AutoModel": "evil.Evil"}},
+        "has code of its own (auto_map), which is nev",
+    ),
     "an activation": ("bert", {"hidden_act": "gelu_10"}, "the activation 'gelu_10' is not taken in: known are gelu,"),
     "heads": ("bert", {"num_attention_heads": 3}, "shares 16 numbers out among 3 heads"),
     "a layer type": ("resnet", {"layer_type": "odd"}, "save it with 'bottleneck'"),
@@ -84,7 +89,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "one deviation of none": (
         "timm_vit",
         {"pretrained_cfg": {"std": [0.0], "mean": [1]}},
-        "means and deviations of pict",
+        "means and deviations of images",
     ),
 }
 

@@ -93,7 +93,7 @@ def images(model: Any, folder: Path, size: tuple[int, int], processor: Any = Non
     drawn(model).save_pretrained(folder)
     if processor is not None:
         processor.save_pretrained(folder)
-    x = pictures(size)
+    x = pixels(size)
     return {"x": x} | outputs(model(torch.tensor(x).permute(0, 3, 1, 2)))
 
 
@@ -101,11 +101,11 @@ def timm_images(name: str, folder: Path, size: tuple[int, int], **arguments: Any
     """Does the same for a network of timm."""
     model = drawn(timm.create_model(name, **arguments))
     save_for_hf(model, str(folder), safe_serialization=True, data_config={"input_size": (3, *size)})
-    x = pictures(size)
+    x = pixels(size)
     return {"x": x, "y_logits": model(torch.tensor(x).permute(0, 3, 1, 2)).numpy()}
 
 
-def pictures(size: tuple[int, int]) -> Any:
+def pixels(size: tuple[int, int]) -> Any:
     """Returns three images as a network takes them, with channels last."""
     return np.round(np.random.default_rng(2).normal(size=(3, *size, 3)) * 8).astype("float32") / 8
 

@@ -20,13 +20,13 @@ from frostline_zoo.foreign.formats import unsafe_format
 from frostline_zoo.foreign.hugging_face import bert, resnet, vit
 from frostline_zoo.foreign.hugging_face.arrays import INDEX, WHOLE, arrays_in
 from frostline_zoo.foreign.hugging_face.config import Config
-from frostline_zoo.foreign.hugging_face.layers import Layers
-from frostline_zoo.foreign.hugging_face.pictures import (
+from frostline_zoo.foreign.hugging_face.images import (
     PREPROCESSOR,
     timm_preprocessing,
     transformers_preprocessing,
     transformers_size,
 )
+from frostline_zoo.foreign.hugging_face.layers import Layers
 from frostline_zoo.foreign.hugging_face.refusals import bad_config, bad_weights, unknown, unsupported
 from frostline_zoo.foreign.json_text import parsed_object
 from frostline_zoo.preprocessing import Preprocessing
@@ -44,7 +44,7 @@ def read_hugging_face(files: Files, main: str) -> Draft:
     """Returns the network in a folder of transformers or timm.
 
     Args:
-        files: the folder's files: config.json, model.safetensors or its index with what that names, and for pictures
+        files: the folder's files: config.json, model.safetensors or its index with what that names, and for images
             preprocessor_config.json.
         main: the name of config.json.
 
@@ -58,6 +58,10 @@ def read_hugging_face(files: Files, main: str) -> Draft:
     config = Config(parsed_object(bytes(files.view(main))))
     if "model_type" not in config and "architecture" not in config:
         raise bad_config("it names no network, as transformers does by a model_type, and timm by an architecture")
+    if "auto_map" in config:
+        raise unsupported(
+            "has code of its own (auto_map), which is never run", "save it as one of transformers, or as ONNX"
+        )
     _check_weights(files, folder)
     layers = Layers(Canvas(), arrays_in(files, folder))
     report = layers.canvas.report

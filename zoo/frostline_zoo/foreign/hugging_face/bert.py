@@ -139,6 +139,8 @@ def _body(layers: Layers, config: Config, family: _Family) -> Body:
     tokens = text.Tokens(canvas, padding, rows - padding - 1 if family.counts_tokens_alone else rows)
     sizes = {"word": config.whole("vocab_size")}
     sizes |= {"token_type": config.whole("type_vocab_size", 2)} if family.has_types else {}
+    if sizes.get("token_type", 1) > 1:
+        canvas.report.notes.append("token types are 0 at all places: a second sentence is not told from the first")
     sizes["position"] = rows
     numbered: dict[str, Callable[[], Held]] = {
         "word": lambda: tokens.ids,

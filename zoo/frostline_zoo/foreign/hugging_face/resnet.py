@@ -9,8 +9,8 @@ from frostline_zoo.foreign.canvas.held import Held, as_is
 from frostline_zoo.foreign.canvas.pools import average_pooled, max_pooled, reaching_over
 from frostline_zoo.foreign.canvas.windows import Window
 from frostline_zoo.foreign.hugging_face.config import Config
+from frostline_zoo.foreign.hugging_face.images import image_input
 from frostline_zoo.foreign.hugging_face.layers import Layers
-from frostline_zoo.foreign.hugging_face.pictures import picture
 from frostline_zoo.foreign.hugging_face.refusals import bad_config, unknown
 from frostline_zoo.foreign.hugging_face.timm import timm_arguments, timm_size
 
@@ -94,7 +94,7 @@ class _Drawing:
 
 
 def draw_resnet(layers: Layers, config: Config, size: tuple[int, int]) -> list[Held]:
-    """Draws a resnet of transformers for pictures of a size, and returns its outputs.
+    """Draws a resnet of transformers for images of a size, and returns its outputs.
 
     Raises:
         InvalidError: as `draw_bert`.
@@ -106,7 +106,7 @@ def draw_resnet(layers: Layers, config: Config, size: tuple[int, int]) -> list[H
     prefix = "resnet." if "resnet.embedder.embedder.convolution.weight" in layers.arrays else ""
     drawing = _Drawing(layers, prefix, config.word("hidden_act", "relu"))
     stem = "embedder.embedder"
-    x = picture(layers.canvas, size, config.whole("num_channels", 3))
+    x = image_input(layers.canvas, size, config.whole("num_channels", 3))
     first = _Convolution(f"{stem}.convolution", f"{stem}.normalization", config.whole("embedding_size"), 7, 2)
     x = drawing.stem_pooled(drawing.activated(f"{stem}.activation", drawing.convolved(first, x)))
     filters, depths = config.wholes("hidden_sizes"), config.wholes("depths")
@@ -142,7 +142,7 @@ def draw_timm_resnet(layers: Layers, config: Config) -> list[Held]:
     config.require("global_pool", "avg", "avg")
     drawing, arrays = _Drawing(layers, "", "relu", grouped=True), layers.arrays
     deep = "conv1.weight" not in arrays
-    x = picture(layers.canvas, timm_size(config), arrays.shape("conv1.0.weight" if deep else "conv1.weight")[1])
+    x = image_input(layers.canvas, timm_size(config), arrays.shape("conv1.0.weight" if deep else "conv1.weight")[1])
     stem = [_Convolution("conv1", "bn1", None, None, 2)]
     if deep:
         stem = [_Convolution("conv1.0", "conv1.1", None, None, 2), _Convolution("conv1.3", "conv1.4")]
@@ -166,7 +166,7 @@ def _timm_block(layers: Layers, drawing: _Drawing, name: str, x: Held, stride: i
         _Convolution(f"{name}.conv{at}", f"{name}.bn{at}", stride=each) for at, each in enumerate(strides, start=1)
     ]
     shortcut, down = x, f"{name}.downsample"
-    if f"{down}.2.weight" in layers.arrays:  # the picture is made smaller before the convolution
+    if f"{down}.2.weight" in layers.arrays:  # the image is made smaller before the convolution
         if stride > 1:
             window = Window((2, 2), (2, 2), (1, 1), (0, 0), (0, 0))
             over = reaching_over(window, x.shape[2:])

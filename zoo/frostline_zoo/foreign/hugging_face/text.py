@@ -24,10 +24,8 @@ class Tokens:
         self.longest = longest
         self._canvas = canvas
         self._padding = padding
-        canvas.report.notes += [
-            f"the input is token ids, up to {longest} of them; id {padding} is padding, which nothing attends to",
-            "token types are 0 for all places, whatever the network was trained with",
-        ]
+        note = f"the input is token ids, up to {longest} of them; id {padding} is padding, which nothing attends to"
+        canvas.report.notes.append(note)
 
     def mask(self) -> Held:
         """Returns the attention mask, (batch, 1, places): 0 where no place attends to."""

@@ -1,4 +1,4 @@
-"""What timm's configurations say of every network: how it was made, and of pictures of which size."""
+"""What timm's configurations say of every network: how it was made, and of images of which size."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def timm_arguments(config: Config, known: Iterable[str]) -> Config:
 
 
 def timm_size(config: Config) -> tuple[int, int]:
-    """Returns the height and width of the pictures that a network takes. Raises InvalidError."""
+    """Returns the height and width of the images that a network takes. Raises InvalidError."""
     size = config.part("pretrained_cfg").wholes("input_size", [3, 224, 224])
     if len(size) != 3:
         raise bad_config("pretrained_cfg.input_size is not channels, height and width")

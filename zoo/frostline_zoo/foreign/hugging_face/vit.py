@@ -10,8 +10,8 @@ from frostline_zoo.foreign.canvas.held import Constant, Held
 from frostline_zoo.foreign.canvas.shapes import joined
 from frostline_zoo.foreign.hugging_face.config import Config
 from frostline_zoo.foreign.hugging_face.encoder import Encoder, Names, Settings
+from frostline_zoo.foreign.hugging_face.images import image_input
 from frostline_zoo.foreign.hugging_face.layers import Layers
-from frostline_zoo.foreign.hugging_face.pictures import picture
 from frostline_zoo.foreign.hugging_face.places import first_place, learned, reshaped, without_first
 from frostline_zoo.foreign.hugging_face.refusals import unknown
 from frostline_zoo.foreign.hugging_face.timm import timm_arguments, timm_size
@@ -85,7 +85,7 @@ def draw_vit(layers: Layers, config: Config) -> list[Held]:
         attention_dropout=config.rate("attention_probs_dropout_prob"),
     )
     size, patch = config.pair("image_size", 224), config.pair("patch_size", 16)
-    x = picture(layers.canvas, size, config.whole("num_channels", 3))
+    x = image_input(layers.canvas, size, config.whole("num_channels", 3))
     x = _places(layers, parts, prefix, x, config.whole("hidden_size"), patch, settings)
     x = _encoded(layers, parts, prefix, x, config.whole("num_hidden_layers"), settings)
     mask = f"{prefix}embeddings.mask_token"
@@ -113,7 +113,7 @@ def draw_timm_vit(layers: Layers, config: Config) -> list[Held]:
         attention_dropout=arguments.rate("attn_drop_rate"),
     )
     size = arguments.pair("img_size") if "img_size" in arguments else timm_size(config)
-    x = picture(layers.canvas, size, channels)
+    x = image_input(layers.canvas, size, channels)
     x = _places(layers, _TIMM, "", x, numbers, (patch[0], patch[1]), settings)
     depth = sum(f"{_TIMM.encoder}.{at}.norm1.weight" in arrays for at in range(_MOST_LAYERS))
     x = _encoded(layers, _TIMM, "", x, depth, settings)
@@ -123,7 +123,7 @@ def draw_timm_vit(layers: Layers, config: Config) -> list[Held]:
 def _places(
     layers: Layers, parts: _Parts, prefix: str, x: Held, numbers: int, patch: tuple[int, int], settings: Settings
 ) -> Held:
-    """Returns a picture's patches as places, those that are learned in front, all with their positions added."""
+    """Returns an image's patches as places, those that are learned in front, all with their positions added."""
     canvas, arrays = layers.canvas, layers.arrays
     x = layers.convolution(parts.patches, prefix + parts.patches, x, filters=numbers, size=patch, stride=patch)
     height, width = (side or 0 for side in x.shape[2:])

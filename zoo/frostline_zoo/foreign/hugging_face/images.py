@@ -1,4 +1,4 @@
-"""Pictures: the input of networks of pictures, and how an example becomes it."""
+"""Images: the input of networks that take them, and how an example becomes it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _OF_TIMM = {"nearest": "nearest", "lanczos": "lanczos", "bilinear": "bilinear", 
 _WHITE = 255
 
 
-def picture(canvas: Canvas, size: tuple[int, int], channels: int) -> Held:
+def image_input(canvas: Canvas, size: tuple[int, int], channels: int) -> Held:
     """Adds the input, of a height and a width."""
     canvas.report.notes.append(f"input {INPUT!r} is taken with its channels last")
     return canvas.input(INPUT, (None, channels, *size), channels_last(4), "float32")
 
 
 def transformers_size(config: Config | None, otherwise: tuple[int, int]) -> tuple[int, int]:
-    """Returns the height and width that an image processor makes pictures of; `otherwise` where there is none."""
+    """Returns the height and width that an image processor makes images of; `otherwise` where there is none."""
     for part in (config.part("crop_size"), config.part("size")) if config is not None else ():
         if "height" in part and "width" in part:
             return part.whole("height"), part.whole("width")
@@ -35,33 +35,31 @@ def transformers_size(config: Config | None, otherwise: tuple[int, int]) -> tupl
 def transformers_preprocessing(config: Config | None, report: Report) -> Preprocessing:
     """Returns what an image processor of transformers does, and notes what it does beside."""
     if config is None:
-        note = (
-            f"the folder has no {PREPROCESSOR}: pictures are taken as they are, unless a scale and an offset are given"
-        )
+        note = f"the folder has no {PREPROCESSOR}: images are taken as they are, unless a scale and an offset are given"
         report.notes.append(note)
         return Preprocessing()
     factor = config.number("rescale_factor", 1 / _WHITE) if config.switch("do_rescale", True) else 1.0
     normalizes = config.switch("do_normalize", True)
     means, deviations = (config.numbers(key) if normalizes else None for key in ("image_mean", "image_std"))
     if config.switch("do_center_crop", False) or "crop_pct" in config:
-        report.notes.append("pictures are resized whole: the image processor would crop them at the edges")
+        report.notes.append("images are resized whole: the image processor would crop them at the edges")
     resample = config.whole("resample", 2, least=0)
     if resample not in _OF_PILLOW:
-        report.notes.append(f"pictures are resized bilinearly, not by Pillow's filter {resample}")
+        report.notes.append(f"images are resized bilinearly, not by Pillow's filter {resample}")
     return _normalizing(factor, means, deviations, _OF_PILLOW.get(resample, "bilinear"), report)
 
 
 def timm_preprocessing(config: Config, report: Report) -> Preprocessing:
-    """Returns what timm does to a picture, and notes what it does beside."""
+    """Returns what timm does to an image, and notes what it does beside."""
     own = config.part("pretrained_cfg")
     means, deviations = own.numbers("mean"), own.numbers("std")
     if means is None or deviations is None:
-        report.notes.append("config.json has no mean and std: pictures are scaled to numbers from 0 to 1")
+        report.notes.append("config.json has no mean and std: images are scaled to numbers from 0 to 1")
     if own.number("crop_pct", 1.0) != 1.0:
-        report.notes.append("pictures are resized whole: timm would crop them at the edges")
+        report.notes.append("images are resized whole: timm would crop them at the edges")
     interpolation = own.word("interpolation", "bicubic")
     if interpolation not in _OF_TIMM:
-        report.notes.append(f"pictures are resized bilinearly, not by {interpolation[:40]!r}")
+        report.notes.append(f"images are resized bilinearly, not by {interpolation[:40]!r}")
     return _normalizing(1 / _WHITE, means, deviations, _OF_TIMM.get(interpolation, "bilinear"), report)
 
 
@@ -72,7 +70,7 @@ def _normalizing(
     deviations = deviations or [1.0]
     means = means or [0.0]
     if min(deviations) <= 0 or len({len(means), len(deviations)} - {1}) > 1:
-        raise bad_config("means and deviations of pictures are not one for each channel")
+        raise bad_config("means and deviations of images are not one for each channel")
     count = max(len(means), len(deviations))
     means, deviations = (each * count if len(each) == 1 else each for each in (means, deviations))
     scale = tuple(factor / deviation for deviation in deviations)
