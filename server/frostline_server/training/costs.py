@@ -25,6 +25,8 @@ from frostline_zoo.manifest import TensorRef
 from frostline_zoo.networks.build import Network, replay
 
 Array = npt.NDArray[Any]
+Zeros = Callable[[int], Array]
+"""Gives so many rows of zeros, as a network's input has them."""
 T = TypeVar("T")
 
 _ROWS = 32
@@ -52,16 +54,17 @@ class Costs:
         self._trunks: OrderedDict[Hashable, float] = OrderedDict()
         self._disks: dict[Path, DiskSpeed] = {}
 
-    def forward(self, network: Network) -> dict[CallRef, float]:
+    def forward(self, network: Network, zeros: Zeros) -> dict[CallRef, float]:
         """Returns the seconds that each call of a network takes a row.
 
         Layers run one by one, so the sum lies above what the compiled network takes; it tells cheap from dear.
         """
-        return _once(self._networks, network.manifest.digest, lambda: _measured_calls(network))
+        key = network.manifest.digest, zeros(1).shape
+        return _once(self._networks, key, lambda: _measured_calls(network, zeros))
 
-    def trunk(self, key: Hashable, make: Callable[[], Trunk], network: Network) -> float:
+    def trunk(self, key: Hashable, make: Callable[[], Trunk], zeros: Zeros) -> float:
         """Returns the seconds that a compiled trunk of a network takes a row; `key` names the trunk."""
-        return _once(self._trunks, key, lambda: _measured_trunk(make(), network))
+        return _once(self._trunks, (key, zeros(1).shape), lambda: _measured_trunk(make(), zeros))
 
     def disk(self, folder: Path) -> DiskSpeed:
         """Returns how fast the disk under `folder` is."""
@@ -85,8 +88,8 @@ def _once(kept: OrderedDict[Hashable, T], key: Hashable, measure: Callable[[], T
     return measured
 
 
-def _measured_trunk(trunk: Trunk, network: Network) -> float:
-    rows = [np.zeros((trunk.batch_size, *shape), dtype) for shape, dtype in _input_shapes(network)]
+def _measured_trunk(trunk: Trunk, zeros: Zeros) -> float:
+    rows = [zeros(trunk.batch_size)]
     digests = np.zeros((trunk.batch_size, DIGEST_BYTES), np.uint8)
     seconds = []
     for _ in range(2):  # the first one compiles it, which the job's own rows need not wait for then
@@ -96,23 +99,18 @@ def _measured_trunk(trunk: Trunk, network: Network) -> float:
     return min(seconds) / trunk.batch_size
 
 
-def _input_shapes(network: Network) -> list[tuple[tuple[int, ...], str]]:
-    return [(tuple(side or 32 for side in entry.shape), entry.dtype) for entry in network.manifest.inputs]
-
-
-def _measured_calls(network: Network) -> dict[CallRef, float]:
+def _measured_calls(network: Network, zeros: Zeros) -> dict[CallRef, float]:
     """One row shows what calling a layer costs, many rows what the layer costs; the difference is the rows' own."""
-    many = _timed_calls(network, _ROWS)  # which also compiles kernels, so it is done once more
-    few = _timed_calls(network, 1)
-    again = _timed_calls(network, _ROWS)
+    many = _timed_calls(network, zeros(_ROWS))  # which also compiles kernels, so it is done once more
+    few = _timed_calls(network, zeros(1))
+    again = _timed_calls(network, zeros(_ROWS))
     return {call: max(min(many[call], again[call]) - few[call], 1e-9) / (_ROWS - 1) for call in many}
 
 
-def _timed_calls(network: Network, count: int) -> dict[CallRef, float]:
+def _timed_calls(network: Network, rows: Array) -> dict[CallRef, float]:
     taken: dict[CallRef, float] = {}
     tensors: dict[TensorRef, Any] = {
-        TensorRef(entry.name): keras.ops.zeros((count, *shape), dtype)
-        for entry, (shape, dtype) in zip(network.manifest.inputs, _input_shapes(network), strict=True)
+        TensorRef(entry.name): keras.ops.convert_to_tensor(rows) for entry in network.manifest.inputs
     }
     for call in calls_in_order(network.manifest):
         started = time.perf_counter()

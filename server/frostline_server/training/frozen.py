@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import keras
+import numpy as np
 import numpy.typing as npt
 
 from frostline_server.engine.forward import compiled_forward, forward_batch_size
@@ -116,6 +117,10 @@ class Frozen:
         }
         return not any(self.is_input(ref) and ref not in sources for ref in needed)
 
+    def is_sized(self, frontier: Frontier) -> bool:
+        """Whether rows of some tensors have a size: the network leaves none of their sides free."""
+        return all(None not in self.network.tensors[ref].shape[1:] for ref in frontier)
+
     def row_bytes(self, frontier: Frontier, dtype: str = "float32") -> int:
         """Returns the size of one row of some tensors, in bytes, where floats are kept as `dtype`."""
         return sum(self._tensor(ref, Level(frontier, dtype, False), False, False).row_bytes for ref in frontier)
@@ -175,6 +180,11 @@ class PartRows(ExampleRows):
         self._preprocessing = network.manifest.preprocessing
         self._shape = tuple(network.model.inputs[0].shape[1:])
         self._dtype = str(network.model.inputs[0].dtype)
+
+    def zeros(self, count: int) -> Array:
+        """Returns rows of zeros, (count, *shape), a side that the network leaves free being that of the examples."""
+        shape = self._shape if None not in self._shape else self.inputs(np.arange(1)).shape[1:]
+        return np.zeros((count, *shape), self._dtype)
 
     def inputs(self, places: Array) -> Array:
         """Returns the examples at `places`, (k,) -> (k, *shape): decoded, resized and scaled."""

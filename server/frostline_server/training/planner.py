@@ -153,6 +153,7 @@ class _StagePlanner:
         self._costs = planner._costs
         self._is_known = is_known
         self._beside = beside
+        self._rows = PartRows(prepared.train, frozen.network)
         self._is_image = prepared.train.examples.spec.is_image
 
     def plan(self) -> Planned:
@@ -232,8 +233,9 @@ class _StagePlanner:
         own = self._row_bytes(self._cut)
         found: dict[Frontier, Cut] = {}
         for layer in self._frozen.manifest.layers:
-            is_below = layer.name in self._cut.frozen and len(layer.calls) == 1
-            if not is_below or 2 * self._frozen.row_bytes((TensorRef(layer.name),)) > own:
+            made = (TensorRef(layer.name),)
+            is_below = layer.name in self._cut.frozen and len(layer.calls) == 1 and self._frozen.is_sized(made)
+            if not is_below or 2 * self._frozen.row_bytes(made) > own:
                 continue
             cut = self._cut_at(layer.name)
             if cut is not None and 2 * self._row_bytes(cut) <= own:
@@ -339,8 +341,8 @@ class _StagePlanner:
         wanted = tuple(ref for ref in targets if not self._frozen.is_input(ref))
         if not (self._lower_cuts or self._source or self._views.count != 0):  # one trunk is all there is to weigh
             key = tuple(self._frozen.digests[ref] for ref in wanted)
-            return self._costs.trunk(key, lambda: self._frozen.trunk(targets), self._frozen.network)
-        forward = self._costs.forward(self._frozen.network)
+            return self._costs.trunk(key, lambda: self._frozen.trunk(targets), self._rows.zeros)
+        forward = self._costs.forward(self._frozen.network, self._rows.zeros)
         calls = calls_in_order(replace(self._frozen.manifest, outputs=wanted), sources or ())
         return sum(forward.get(call, 0.0) for call in calls)
 
@@ -357,7 +359,7 @@ class _StagePlanner:
     @cached_property
     def _prepare_seconds(self) -> float:
         """What one example's way to an input takes."""
-        return self._costs.prepare(PartRows(self._train, self._frozen.network).inputs, len(self._train))
+        return self._costs.prepare(self._rows.inputs, len(self._train))
 
     def _read_seconds(self, size_bytes: int) -> float:
         if self._fits_memory(size_bytes):
@@ -392,6 +394,5 @@ class _StagePlanner:
             cut = cut_through(self._frozen.manifest, [layer])
         except InvalidError:
             return None
-        is_sized = all(None not in self._frozen.network.tensors[ref].shape[1:] for ref in cut.frontier)
         is_lower = cut.frozen < self._cut.frozen and self._frozen.reaches(cut.frontier, self._cut.frontier)
-        return cut if is_sized and is_lower else None
+        return cut if is_lower and self._frozen.is_sized(cut.frontier) else None

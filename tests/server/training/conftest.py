@@ -131,12 +131,12 @@ def recorded() -> Callable[..., Any]:
             self.asked: list[str] = []
             self._layers, self._speed, self._prepare = layers, DiskSpeed(disk, disk, disk), prepare
 
-        def forward(self, network: Any) -> Any:
+        def forward(self, network: Any, zeros: Any) -> Any:
             self.asked.append("forward")
             calls = {(layer.name, 0) for layer in network.manifest.layers}
             return {call: self._layers.get(call[0], 0.0) for call in calls}
 
-        def trunk(self, key: Any, make: Any, network: Any) -> float:
+        def trunk(self, key: Any, make: Any, zeros: Any) -> float:
             self.asked.append("trunk")
             return sum(self._layers.values())
 

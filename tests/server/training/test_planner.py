@@ -118,3 +118,21 @@ def test_planning_leaves_the_disk_as_it_is(plans: Any, within: Any, tmp_path: Pa
     (plan,) = plan_recipe(Recipe.parse(json.dumps(recipe)), zoo)
     assert plan.rows_missing == ROWS
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_network_of_free_size_is_planned_by_the_size_of_the_examples(
+    add_network: Callable[[str, Any], None], push_rows: Callable[..., None], run: Callable[..., Any]
+) -> None:
+    import keras
+
+    words = keras.Input((None,), dtype="int32")
+    x = keras.layers.Embedding(50, 8, name="table")(words)
+    x = keras.layers.Conv1D(40, 7, name="sevens")(x)  # which takes no fewer places than seven
+    x = keras.layers.GlobalMaxPooling1D(name="largest")(keras.layers.Conv1D(4, 1, name="narrow")(x))
+    add_network("words", keras.Model(words, keras.layers.Dense(64, name="wide")(x)))
+    labels = np.arange(12) % 2
+    push_rows("digits", np.random.default_rng(0).integers(0, 50, (12, 9)), labels)
+    head = [{"Dense": {"units": 2, "activation": "softmax"}}]
+    outcome = run("texts", base="words", reuse={"through": "wide"}, head=head, stages=[{"epochs": 2}])
+    assert outcome.stages[0].rows_computed == 12
+    assert outcome.stages[0].plan.kept_at in (("wide",), ("largest",))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from frostline_zoo.foreign.canvas.held import Held
+from frostline_zoo.foreign.canvas.held import Constant, Held
 from frostline_zoo.foreign.hugging_face import text
 from frostline_zoo.foreign.hugging_face.config import Config
 from frostline_zoo.foreign.hugging_face.encoder import Encoder, Names, Settings
@@ -137,21 +136,19 @@ def _body(layers: Layers, config: Config, family: _Family) -> Body:
     )
     padding = config.whole("pad_token_id", family.padding, least=0)
     tokens = text.Tokens(canvas, padding, rows - padding - 1 if family.counts_tokens_alone else rows)
-    sizes = {"word": config.whole("vocab_size")}
-    sizes |= {"token_type": config.whole("type_vocab_size", 2)} if family.has_types else {}
-    if sizes.get("token_type", 1) > 1:
-        canvas.report.notes.append("token types are 0 at all places: a second sentence is not told from the first")
-    sizes["position"] = rows
-    numbered: dict[str, Callable[[], Held]] = {
-        "word": lambda: tokens.ids,
-        "token_type": tokens.types,
-        "position": lambda: tokens.positions(of_tokens_alone=family.counts_tokens_alone),
-    }
-    tables = {
-        each: layers.arrays.take(f"{prefix}embeddings.{each}_embeddings.weight", size, numbers)
-        for each, size in sizes.items()
-    }
-    parts = [layers.embedding(f"embeddings.{each}_embeddings", tables[each], numbered[each]()) for each in tables]
+
+    def table(part: str, rows: int) -> Constant:
+        return layers.arrays.take(f"{prefix}embeddings.{part}.weight", rows, numbers)
+
+    words = table("word_embeddings", config.whole("vocab_size"))
+    parts = [layers.embedding("embeddings.word_embeddings", words, tokens.ids)]
+    if family.has_types:
+        types = table("token_type_embeddings", config.whole("type_vocab_size", 2))
+        parts.append(layers.embedding("embeddings.token_type_embeddings", types, tokens.types()))
+        if len(types.array) > 1:
+            canvas.report.notes.append("token types are 0 at all places: a second sentence is not told from the first")
+    places = tokens.positions(of_tokens_alone=family.counts_tokens_alone)
+    parts.append(layers.embedding("embeddings.position_embeddings", table("position_embeddings", rows), places))
     x = layers.sum("embeddings.sum", *parts)
     x = layers.layer_norm("embeddings.LayerNorm", f"{prefix}embeddings.LayerNorm", x, settings.epsilon)
     x = layers.dropout("embeddings.dropout", x, settings.dropout)
@@ -159,4 +156,4 @@ def _body(layers: Layers, config: Config, family: _Family) -> Body:
     encoder = Encoder(layers, prefix, family.names, settings)
     for at in range(config.whole(keys.layers)):
         x = encoder.normed_after(f"{family.encoder}.{at}", x, mask)
-    return Body(layers, config, prefix, settings, tables["word"], x, tokens.longest)
+    return Body(layers, config, prefix, settings, words, x, tokens.longest)

@@ -40,16 +40,16 @@ class Tokens:
 
         They count from 0 on; of tokens alone, from the padding's id + 1 on, and padding itself has its id's row.
         """
-        canvas, first = self._canvas, -0.5  # a half more than the row, however the numbers are rounded
+        canvas, before = self._canvas, -0.5  # half a row more: however the numbers are rounded, they are in theirs
         if of_tokens_alone:
-            counted, first = self._counted(self._are_tokens), self._padding + 0.5
+            counted, before = self._counted(self._are_tokens), self._padding + 0.5
             counted = activations.merged(canvas, "positions.of_tokens", "Multiply", [counted, self._are_tokens])
         else:
             counted = self._counted(
                 canvas.layer("positions.ones", "Rescaling", self.ids, {"scale": 0.0, "offset": 1.0})
             )
         few = activations.merged(canvas, "positions.few", "Add", [counted, self._zero])
-        return activations.scaled(canvas, "positions", few, float(self.longest), first)
+        return activations.scaled(canvas, "positions", few, float(self.longest), before)
 
     @cached_property
     def _zero(self) -> Held:
