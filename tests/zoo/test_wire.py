@@ -15,12 +15,15 @@ from frostline_zoo.foreign.draft import Draft, DraftLayer, Report
 from frostline_zoo.foreign.tree import Group, KerasNetwork, Weights
 from frostline_zoo.foreign.wire import decode, encode
 from frostline_zoo.manifest import Call, Input, TensorRef
+from frostline_zoo.preprocessing import Preprocessing
 
 KERNEL, BIAS = np.arange(12, dtype="float32").reshape(4, 3), np.ones(3, ml_dtypes.bfloat16)
 CALL = Call([{"tensor": ["x", 0, 0]}], {"training": False})
 LAYER = DraftLayer("d", "Dense", {"units": 3}, (CALL,), (KERNEL, BIAS))
 REPORT = Report(["a"], [("b", "c")], ["d"], ["e"], [("f", (1, 2), (2, 1))], ["g"])
-DRAFT = Draft((Input("x", (4, None), "float32"),), (LAYER,), (TensorRef("d"),), REPORT)
+DRAFT = Draft(
+    (Input("x", (4, None), "float32"),), (LAYER,), (TensorRef("d"),), REPORT, Preprocessing(0.5, (1.0, -2.0), "area")
+)
 TREE = Group((), {"d": Group(("k",), {"k": KERNEL, "same": KERNEL, "empty": np.zeros((0, 2), "int64")})})
 NETWORK = KerasNetwork("keras", {"class_name": "Sequential", "config": {"names": ["\u00e4"]}}, "3.1", TREE, ("a note",))
 
@@ -43,6 +46,7 @@ def test_a_draft_comes_back_as_it_was() -> None:
     back = decode(memoryview(written(DRAFT)))
     assert isinstance(back, Draft)
     assert (back.inputs, back.outputs, back.report) == (DRAFT.inputs, DRAFT.outputs, DRAFT.report)
+    assert back.preprocessing == DRAFT.preprocessing
     (layer,) = back.layers
     assert (layer.name, layer.class_name, layer.config, layer.calls) == ("d", "Dense", {"units": 3}, (CALL,))
     for array, expected in zip(layer.weights, (KERNEL, BIAS), strict=True):
@@ -91,6 +95,8 @@ CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "no inputs": lambda h: h.update(inputs=[]),
     "an input of no type": lambda h: h["inputs"][0].__setitem__(2, "object"),
     "a report of numbers": lambda h: h["report"].update(notes=[7]),
+    "a preprocessing of words": lambda h: h["preprocessing"].update(scale="1"),
+    "a preprocessing past all numbers": lambda h: h["preprocessing"].update(offset=[10**400]),
     "a very long name": lambda h: h["layers"][0].update(name="d" * 300),
     "a deep config": lambda h: h["layers"][0].update(config=json.loads('{"a":' * 300 + "1" + "}" * 300)),
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any, Self
 
 from frostline_zoo.errors import InvalidError
 
 INTERPOLATIONS = ("bilinear", "nearest", "bicubic", "area", "lanczos")
+_LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def _listed(value: float | tuple[float, ...]) -> float | list[float]:
 def _number(key: str, value: Any) -> float | tuple[float, ...]:
     numbers = value if isinstance(value, list) else [value]
     for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) < float("inf"):
+        if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= _LARGEST:
             raise InvalidError(f"preprocessing.{key} must be a number or a list of numbers, one a channel")
     if not numbers:
         raise InvalidError(f"preprocessing.{key} must not be an empty list")
