@@ -17,7 +17,7 @@ GRAPH, DATA, INDEX = "saved_model.pb", "variables/variables.data-00000-of-00001"
 GRAPH_VERSION = bytes([0x22, 3, 0x08, 0xE8, 0x0E])  # GraphDef.versions: since when these operations are known
 GOOD = Path(__file__).parents[1] / "zoo" / "saved_models"
 _MODULE = members_of((GOOD / "module.tar.gz").read_bytes())
-FILES = {name.removeprefix("module/"): content for name, content in _MODULE.items()}
+FILES = {name.removeprefix("module/"): bytes(content) for name, content in _MODULE.items()}
 
 Change = Callable[[Any], object]
 
