@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from frostline_zoo.errors import ExhaustedError, InvalidError
 from frostline_zoo.foreign.saved_model.allowed_operations import PURE, SETS_UP, TELLTALE, unsafe_operation
+from frostline_zoo.foreign.stumbles import STUMBLES
 
 MAX_NODES = 200_000
 MAX_CALL_DEPTH = 100
@@ -177,7 +178,7 @@ def _steps(nodes: Iterable[Any]) -> list[_Step]:
 def _computed(compute: Compute[Value], node: Node, inputs: Sequence[Value]) -> Sequence[Value]:
     try:
         return compute(node, inputs)
-    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError) as error:
+    except STUMBLES as error:
         raise bad_graph(f"{node.name[:120]!r}, a {node.op}, has not what it needs") from error
 
 
