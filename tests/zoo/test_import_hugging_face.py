@@ -121,7 +121,12 @@ def test_what_a_network_takes_is_told() -> None:
     assert [(each.name, each.shape, each.dtype) for each in text.inputs] == [("input_ids", (None,), "int32")]
     assert "the input is token ids, up to 22 of them; id 1 is padding, which nothing attends to" in text.report.notes
     assert [(each.name, each.shape) for each in image.inputs] == [("pixel_values", (32, 32, 3))]
-    assert "input 'pixel_values' is taken with its channels last" in image.report.notes
+    turned = [note for note in image.report.notes if "channels last" in note]
+    last = "encoder.stages.1.layers.1.activation"
+    assert turned == [
+        "input 'pixel_values' is taken with its channels last",
+        f"output {last!r} is put out with its channels last",
+    ]
 
 
 def test_the_image_processor_becomes_the_preprocessing() -> None:

@@ -74,7 +74,8 @@ def read_hugging_face(files: Files, main: str) -> Draft:
     batches = "Keras does not count the batches of a normalization"
     layers.arrays.leave_out(lambda name: name.endswith(".num_batches_tracked"), batches, report)
     layers.arrays.finish(report)
-    return replace(layers.canvas.draft(outputs), preprocessing=preprocessing)
+    ends = [layers.canvas.output(output.ref.layer, output) for output in outputs]
+    return replace(layers.canvas.draft(ends), preprocessing=preprocessing)
 
 
 @contextmanager

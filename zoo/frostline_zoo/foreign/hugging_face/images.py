@@ -7,18 +7,16 @@ from frostline_zoo.foreign.canvas.held import Held, channels_last
 from frostline_zoo.foreign.draft import Report
 from frostline_zoo.foreign.hugging_face.config import Config
 from frostline_zoo.foreign.hugging_face.refusals import bad_config
-from frostline_zoo.preprocessing import Preprocessing
+from frostline_zoo.preprocessing import INTERPOLATIONS, Preprocessing
 
 INPUT = "pixel_values"
 PREPROCESSOR = "preprocessor_config.json"
 _OF_PILLOW = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
-_OF_TIMM = {"nearest": "nearest", "lanczos": "lanczos", "bilinear": "bilinear", "bicubic": "bicubic"}
 _WHITE = 255
 
 
 def image_input(canvas: Canvas, size: tuple[int, int], channels: int) -> Held:
     """Adds the input, of a height and a width."""
-    canvas.report.notes.append(f"input {INPUT!r} is taken with its channels last")
     return canvas.input(INPUT, (None, channels, *size), channels_last(4), "float32")
 
 
@@ -58,9 +56,10 @@ def timm_preprocessing(config: Config, report: Report) -> Preprocessing:
     if own.number("crop_pct", 1.0) != 1.0:
         report.notes.append("images are resized whole: timm would crop them at the edges")
     interpolation = own.word("interpolation", "bicubic")
-    if interpolation not in _OF_TIMM:
+    if interpolation not in INTERPOLATIONS:
         report.notes.append(f"images are resized bilinearly, not by {interpolation[:40]!r}")
-    return _normalizing(1 / _WHITE, means, deviations, _OF_TIMM.get(interpolation, "bilinear"), report)
+        interpolation = "bilinear"
+    return _normalizing(1 / _WHITE, means, deviations, interpolation, report)
 
 
 def _normalizing(
