@@ -95,7 +95,7 @@ def features() -> Iterator[str]:
     for label, words in (("s(row)", rows), ("s(key)", keys), ("s(trunk)", name)):
         yield f"{label:<9}  {row_checksums(words)[0]:016x}"
     with tempfile.TemporaryDirectory() as folder:
-        path = write_segment(Path(folder), 0, trunk, keys, rows)
+        path = write_segment(Path(folder), 0, trunk, keys, [rows])
         yield f"checksum   {decode_tensors(path.read_bytes())['checksums'][0]:016x}"
         yield f"segment    {path.stat().st_size} bytes"
 
