@@ -21,6 +21,8 @@ OPTIONS = [
     ("grpc.max_concurrent_streams", 100),
     # The next messages of a stream arrive while Python is busy with the last one, instead of after it.
     ("grpc.http2.lookahead_bytes", 4 << 20),
+    # And no more than these: left to itself, gRPC takes from a fast client five times as many ahead of who reads them.
+    ("grpc.http2.bdp_probe", 0),
     ("grpc.so_reuseport", 0),  # otherwise a second server takes half of the calls, without a word
     # Clients ask whether the server is still there every 30 seconds, also while they watch a quiet job.
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),

@@ -49,14 +49,15 @@ def test_every_benign_file_is_taken_in(server: RealServer, benign: list[Sample])
 def test_many_hostile_files_at_once_neither_stop_the_server_nor_fill_its_memory(
     server: RealServer, hostile: list[Sample]
 ) -> None:
-    largest = sorted(hostile, key=lambda sample: len(sample.content))[-AT_ONCE // 2 :]
-    largest += largest[-1:] * (AT_ONCE // 2)  # 14 MB each, which no server should hold in its memory
+    largest = sorted(hostile, key=lambda sample: len(sample.content))[-AT_ONCE:]
     before, server.watch.server_bytes = server.watch.server_now(), 0
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        sent = [threads.submit(server.send, sample, "hostile") for sample in largest]
-        while not all(each.done() for each in sent):
-            assert server.is_serving()
-    assert [each.result() for each, sample in zip(sent, largest, strict=True) if not each.result().fits(sample)] == []
+    for _ in range(2):  # what is kept of the first would be there beside the second
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            sent = [threads.submit(server.send, sample, "hostile") for sample in largest]
+            while not all(each.done() for each in sent):
+                assert server.is_serving()
+        ended = [(each.result(), sample) for each, sample in zip(sent, largest, strict=True)]
+        assert [(outcome, sample) for outcome, sample in ended if not outcome.fits(sample)] == []
     assert server.watch.server_bytes - before <= MOST_GROWTH_BYTES
     assert server.is_serving()
 
