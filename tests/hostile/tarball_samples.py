@@ -66,7 +66,7 @@ def _chained(members: list[tarfile.TarInfo]) -> bytes:
 
 def _bomb() -> bytes:
     """Returns a packed tarball of one file of nothing but zeros, written a mebibyte at a time."""
-    header = _member("saved_model.pb")
+    header = _member("variables/variables.data-00000-of-00001")
     header.size = BOMB_MEBIBYTES * MEBIBYTE
     start, zeros, packing = header.tobuf(), bytes(MEBIBYTE), zlib.compressobj(wbits=-15)
     pieces = [packing.compress(start) + packing.flush(zlib.Z_FULL_FLUSH)]
