@@ -171,11 +171,10 @@ class Features:
         view = view if self.varies else 0
         if view in self._memory:
             return [array[places] for array in self._memory[view]]
-        if self._is_missing(places, view).all():
-            return self._compute(places, view)[0]
         out = into or self.room_for(len(places))
-        there = self._read_stored(places, view, out)
-        lost = np.flatnonzero(~there)
+        lost = np.flatnonzero(~self._read_stored(places, view, out))
+        if len(lost) == len(places):
+            return self._compute(places, view)[0]
         if len(lost):
             for array, computed in zip(out, self._compute(places[lost], view)[0], strict=True):
                 array[lost] = computed
