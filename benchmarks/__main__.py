@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from report import verdict
+
 HERE = Path(__file__).parent
 OUT = Path("build/bench")
 SHARED = ("__main__", "report", "subjects", "keras_ways")
@@ -40,8 +42,7 @@ def table(documents: dict[str, dict[str, Any] | None]) -> list[tuple[str, ...]]:
             continue
         for label, ratio in document["ratios"].items():
             spread = f"{ratio['min']:.3g} .. {ratio['max']:.3g}"
-            wanted = f"{'>=' if ratio['at_least'] else '<='} {ratio['wanted']:.3g}"
-            lines.append((name, label, f"{ratio['median']:.3g}", spread, wanted, "holds" if ratio["holds"] else "NO"))
+            lines.append((name, label, f"{ratio['median']:.3g}", spread, *verdict(ratio)))
     return lines
 
 

@@ -75,7 +75,7 @@ def measure(report: Report, repeat: int, data: Path, reference: tuple[Path, Path
     report.ratio("keras, frozen / first job", theirs["frozen"] / first, wanted=8)
     report.ratio("keras, arrays / first job", theirs["arrays"] / first, wanted=2)
     report.ratio("keras, arrays / second job", theirs["arrays"] / second, wanted=20)
-    report.ratio("keras, arrays / other head", theirs["arrays"] / other, wanted=20)
+    report.ratio("keras, arrays / other head", theirs["arrays"] / other, wanted=None)
 
 
 def main() -> None:

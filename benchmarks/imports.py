@@ -1,7 +1,9 @@
 """How long an import takes, and how much memory, against the framework's own loader in a fresh process.
 
 An import is what a client waits for, from a file on its disk to a version in the zoo: sent to a server whose workers
-are up, read in a jail, built, checked, stored. The loader's time begins when its framework is imported. TensorFlow 2's
+are up, read in a jail, built, checked, stored. What the jail's process takes until it has imported what reads the
+format and has closed its locks is shown as its start, and taken off, as the loader's time begins when its framework is
+imported. TensorFlow 2's
 loader does not take the SavedModel without Keras 2, so its older one is timed, which restores the graph in a session.
 `onnx` has no loader but its parser; what makes a network ready to run there is its reference evaluator. Keras 3 cannot
 load the MobileNet, and Caffe is not installed: those imports are shown alone.
@@ -34,6 +36,7 @@ from frostline_zoo.foreign.files import Member
 
 WANTED_TIMES = 2.0
 LAYERS = 8
+LOCKED = b"L"  # what the jail's process says first
 
 # What each framework's own users write; the clock starts after its import.
 LOADERS = {
@@ -75,21 +78,48 @@ def loader_seconds(kind: str, path: Path) -> float:
     return float(done.stdout.split()[-1])
 
 
-def jail_bytes(path: Path, companions: Sequence[Path] = ()) -> int:
-    """Returns the peak resident memory of the process that reads a network."""
+def jail_request(path: Path, companions: Sequence[Path], content: Any) -> bytes:
+    """Writes a network's files into `content`, and returns what the jail's process is to be asked."""
     members: list[Member] = []
+    for file in network_files(path, companions):
+        data = file.path.read_bytes()
+        members.append(Member(file.name, content.tell(), len(data)))
+        content.write(data)
+    content.flush()
+    limits = limits_for(content.tell())
+    request = {"members": members, "main": members[0].name, "format": "auto", "weights_only": False}
+    request |= {"memory_bytes": limits.memory_bytes, "cpu_seconds": limits.cpu_seconds}
+    return json.dumps(request).encode()
+
+
+def jail_bytes(path: Path) -> int:
+    """Returns the peak resident memory of the process that reads a network."""
     with tempfile.NamedTemporaryFile() as content:
-        for file in network_files(path, companions):
-            data = file.path.read_bytes()
-            members.append(Member(file.name, content.tell(), len(data)))
-            content.write(data)
-        content.flush()
-        limits = limits_for(content.tell())
-        request = {"members": members, "main": members[0].name, "format": "auto", "weights_only": False}
-        request |= {"memory_bytes": limits.memory_bytes, "cpu_seconds": limits.cpu_seconds}
-        command = [sys.executable, "-I", "-c", MEASURED, json.dumps(request), content.name, *COMMAND]
+        request = jail_request(path, (), content)
+        command = [sys.executable, "-I", "-c", MEASURED, request.decode(), content.name, *COMMAND]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=ENVIRONMENT)
     return int(done.stdout)
+
+
+def jail_start_seconds(path: Path) -> float:
+    """Returns how long the process that reads a network takes until it reads."""
+    with tempfile.NamedTemporaryFile() as content:
+        request, descriptor = jail_request(path, (), content), os.open(content.name, os.O_RDONLY)
+        started = time.perf_counter()
+        command = [*COMMAND, str(descriptor)]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[descriptor], env=ENVIRONMENT
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(request)
+            process.stdin.close()
+            said = process.stdout.read(1)
+            taken = time.perf_counter() - started
+            process.kill()
+        os.close(descriptor)
+    assert said == LOCKED, said
+    return taken
 
 
 def networks(folder: Path) -> dict[str, tuple[Path, str | None]]:
@@ -140,10 +170,13 @@ def main() -> None:
             for repeat in range(report.repeats):
                 taken, _ = seconds(zoo.models.import_file, path, f"new-{repeat}-{path.stem.replace('_', '-')}")
                 again, made = seconds(zoo.models.import_file, path, "warming")
-                row = {"network": label, "import": taken, "again": again, "again_stored": made.new_blob_count}
+                start = jail_start_seconds(path)
+                row = {"network": label, "import": taken, "start": start}
+                row |= {"again": again, "again_stored": made.new_blob_count}
                 if loader is not None:
                     row |= {"loader": loader, "loads": loader_seconds(loader, path)}
-                    report.ratio(f"{label}: import / {loader}", taken / row["loads"], wanted=2, at_least=False)
+                    times = (taken - start) / row["loads"]
+                    report.ratio(f"{label}: import / {loader}", times, wanted=WANTED_TIMES, at_least=False)
                 report.row(**row)
         small, large = (dense_network(each, folder, zoo) for each in (16, width))
         weights = 4 * LAYERS * width * width
@@ -151,7 +184,9 @@ def main() -> None:
             for _ in range(report.repeats):
                 bare, taken = jail_bytes(small[kind]), jail_bytes(large[kind])
                 report.row(network=f"dense {kind}", weights=weights, bare_jail=bare, jail=taken)
-                report.ratio(f"{kind}: jail's memory / weights", (taken - bare) / weights, wanted=2, at_least=False)
+                report.ratio(
+                    f"{kind}: jail's memory / weights", (taken - bare) / weights, wanted=WANTED_TIMES, at_least=False
+                )
     report.end()
 
 

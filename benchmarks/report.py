@@ -25,7 +25,7 @@ from rich.table import Table
 
 @dataclass
 class _Ratio:
-    wanted: float
+    wanted: float | None
     at_least: bool
     values: list[float] = field(default_factory=list)
 
@@ -37,7 +37,7 @@ class _Ratio:
             "max": max(self.values),
             "wanted": self.wanted,
             "at_least": self.at_least,
-            "holds": median >= self.wanted if self.at_least else median <= self.wanted,
+            "holds": self.wanted is None or (median >= self.wanted if self.at_least else median <= self.wanted),
         }
 
 
@@ -65,8 +65,8 @@ class Report:
         """Adds what one measurement gave; a unit is in its key, as in `seconds`."""
         self._rows.append(values)
 
-    def ratio(self, label: str, value: float, *, wanted: float, at_least: bool = True) -> None:
-        """Adds one repeat's ratio; the median of all must be at least, or at most, what is wanted."""
+    def ratio(self, label: str, value: float, *, wanted: float | None, at_least: bool = True) -> None:
+        """Adds one repeat's ratio; the median of all must be at least, or at most, what is wanted, if anything is."""
         self._ratios.setdefault(label, _Ratio(wanted, at_least)).values.append(value)
 
     def end(self) -> None:
@@ -77,15 +77,21 @@ class Report:
         for row in self._rows:
             rows.add_row(*(_shown(row.get(str(column.header), "")) for column in rows.columns))
         console.print(rows)
-        table = Table("ratio", "median", "min", "max", "wanted", "holds")
+        table = Table("ratio", "median", "min", "max", "wanted", "")
         for label, ratio in ratios.items():
-            wanted = f"{'>=' if ratio['at_least'] else '<='} {ratio['wanted']:g}"
             figures = (f"{ratio[key]:.3g}" for key in ("median", "min", "max"))
-            table.add_row(label, *figures, wanted, "yes" if ratio["holds"] else "NO")
+            table.add_row(label, *figures, *verdict(ratio))
         console.print(table)
         if self._file is not None:
             document = {"benchmark": self.name, "rows": self._rows, "ratios": ratios}
             self._file.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def verdict(ratio: dict[str, Any]) -> tuple[str, str]:
+    """Returns in words what is wanted of a ratio, and whether it holds; nothing where nothing is wanted."""
+    if ratio["wanted"] is None:
+        return "", ""
+    return f"{'>=' if ratio['at_least'] else '<='} {ratio['wanted']:g}", "holds" if ratio["holds"] else "NO"
 
 
 def _shown(value: Any) -> str:
