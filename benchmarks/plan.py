@@ -115,7 +115,7 @@ def _forced(planned: Planned, kept: str, cut: Cut | None, missing: int, size: in
 
 
 def seconds(recipe: Any, prepared: Prepared, zoo: Any, programs: Programs, planned: Planned) -> float:
-    """Returns how long filling and all epochs take."""
+    """Returns how long filling and all epochs take, until all that is kept is written."""
     frozen, (stage,), (cut,) = Frozen(prepared.network, programs), recipe.stages, prepared.cuts
     result = StageResult(len(cut.frozen), 0, plan=planned.plan)
     listener = StageListener(0, lambda _: None, lambda: False)
@@ -127,11 +127,11 @@ def seconds(recipe: Any, prepared: Prepared, zoo: Any, programs: Programs, plann
         for epoch in range(stage.epochs):
             order = np.random.default_rng(epoch).permutation(len(prepared.train))
             examples.run_epoch(program, epoch, order, listener.check)
-        return time.perf_counter() - started
     finally:
         program.release()
         examples.close()
         filling.close()
+    return time.perf_counter() - started
 
 
 def measure(report: Report, zoo: Any, case: Case, folder: Path) -> None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,11 @@ from frostline_server.features.rows import Found, TrunkRows
 from frostline_server.features.segment import feature_keys
 from frostline_server.features.sources import ExampleRows, Listener, Trunk
 from frostline_server.features.store import FeatureStore
+from frostline_server.features.unsaved import Computed, Unsaved
 from frostline_zoo.errors import CorruptError, ExhaustedError
 
 Array = npt.NDArray[Any]
 
-_FLUSH_BYTES = 64 << 20
-_FLUSH_SECONDS = 5.0
 _CHUNK_BYTES = 32 << 20
 _CHUNK_BATCHES = 4
 _CHUNKS = 8
@@ -78,8 +77,8 @@ class Features:
         self._found: dict[tuple[CutTensor, int], Found] = {}
         self._holds = ExitStack()
         self._changing = threading.Lock()
-        self._unsaved: list[tuple[Array, int, list[Array]]] = []
-        self._unsaved_bytes, self._saved_at = 0, time.monotonic()
+        self._unsaved = Unsaved(self._store_rows)
+        self._ending: Future[None] | None = None
         try:
             for rows in self._rows:
                 if rows is not None and store is not None:
@@ -134,9 +133,11 @@ class Features:
         """Computes what is missing, and keeps it: in the store, and with `into_memory` in memory too.
 
         Where another process fills the same rows, its rows are waited for. Whatever the disk does, the rows are there
-        afterwards where they are kept in memory, and computed again by `read` where they are not.
+        afterwards where they are kept in memory, and computed again by `read` where they are not. Of rows in memory the
+        last are written while they are used already; `close` waits for that.
         """
         views = list(views) if self.varies else [0]
+        self._written()
         started, before = time.perf_counter(), self.computed
         with ExitStack() as locks:
             if self._lacks(views):
@@ -149,11 +150,27 @@ class Features:
             try:
                 for view in views:
                     self._fill_view(view, into_memory)
-            finally:
-                self._flush_chain()
-        seconds, computed = time.perf_counter() - started, self.computed - before
-        cost = seconds / computed if computed and computed >= self.chunk_rows // 4 else None
-        self._note_use(len(self) * len(views) - computed, cost)
+            except BaseException:
+                self.flush()
+                raise
+            seconds, computed = time.perf_counter() - started, self.computed - before
+            cost = seconds / computed if computed and computed >= self.chunk_rows // 4 else None
+            end = partial(self._end_filling, locks.pop_all(), len(self) * len(views) - computed, cost)
+        if into_memory:
+            self._ending = _in_background(end)
+        else:
+            end()
+
+    def _end_filling(self, locks: ExitStack, hits: int, seconds_per_row: float | None) -> None:
+        with locks:
+            self.flush()
+        self._note_use(hits, seconds_per_row)
+
+    def _written(self) -> None:
+        """Waits until all that was filled is written."""
+        ending, self._ending = self._ending, None
+        if ending is not None:
+            ending.result()
 
     def read(
         self, places: Array, view: int = 0, *, exact: bool = False, into: list[Array] | None = None
@@ -203,21 +220,10 @@ class Features:
                 store.note_use(rows, 0, 0, seconds_per_row)
 
     def flush(self) -> None:
-        """Stores what was computed and is not stored yet. A disk that does not take it ends storing, not the work."""
-        with self._changing:
-            waiting, self._unsaved = self._unsaved, []
-            self._unsaved_bytes, self._saved_at = 0, time.monotonic()
-            if not waiting or self._store is None:
-                return
-            try:
-                for number, (tensor, rows) in enumerate(zip(self.tensors, self._rows, strict=True)):
-                    if rows is not None:
-                        keys = np.concatenate([self._keys(tensor, places, view) for places, view, _ in waiting])
-                        self._store.append(rows, keys, *(arrays[number] for _, _, arrays in waiting))
-            except ExhaustedError as full:
-                self._stop_storing(full.message)
-            except (OSError, CorruptError):
-                self._stop_storing(_UNWRITABLE)
+        """Stores what was computed and is not stored yet, here and below."""
+        self._unsaved.flush()
+        if self.below is not None:
+            self.below.flush()
 
     def forget(self) -> None:
         """Lets go of the rows in memory."""
@@ -225,8 +231,25 @@ class Features:
 
     def close(self) -> None:
         """Lets go of memory and of the store, whose rows may be evicted from now on."""
-        self.forget()
-        self._holds.close()
+        try:
+            self._written()
+        finally:
+            self.forget()
+            self._holds.close()
+
+    def _store_rows(self, computed: Sequence[Computed]) -> None:
+        """Stores rows. A disk that does not take them ends storing, not the work."""
+        if self._store is None:
+            return
+        try:
+            for number, (tensor, rows) in enumerate(zip(self.tensors, self._rows, strict=True)):
+                if rows is not None:
+                    keys = np.concatenate([self._keys(tensor, each.places, each.view) for each in computed])
+                    self._store.append(rows, keys, *(each.rows[number] for each in computed))
+        except ExhaustedError as full:
+            self._stop_storing(full.message)
+        except (OSError, CorruptError):
+            self._stop_storing(_UNWRITABLE)
 
     def _stop_storing(self, reason: str) -> None:
         self._store = None
@@ -253,11 +276,6 @@ class Features:
                 self._store.note_use(rows, hits, misses, seconds_per_row)
         if self.below is not None:
             self.below._note_use(0, seconds_per_row)
-
-    def _flush_chain(self) -> None:
-        self.flush()
-        if self.below is not None:
-            self.below._flush_chain()
 
     @cached_property
     def _trunk(self) -> Trunk | None:
@@ -345,16 +363,10 @@ class Features:
         kept = [tensor.rounded(rows) for tensor, rows in zip(self.tensors, exact, strict=True)]
         with self._changing:
             self.computed += len(places)
-            is_due = False
-            if self._store is not None and self._is_kept:
-                chosen = slice(None) if keep is None else np.flatnonzero(keep)
-                if len(places[chosen]):
-                    self._unsaved.append((places[chosen], view, [rows[chosen] for rows in kept]))
-                    self._unsaved_bytes += self.row_bytes * len(places[chosen])
-                waited = time.monotonic() - self._saved_at
-                is_due = self._unsaved_bytes >= _FLUSH_BYTES or waited >= _FLUSH_SECONDS
-        if is_due:
-            self.flush()
+        if self._store is not None and self._is_kept:
+            chosen = slice(None) if keep is None else np.flatnonzero(keep)
+            if len(places[chosen]):
+                self._unsaved.add(Computed(places[chosen], view, [rows[chosen] for rows in kept]))
         return kept, exact
 
     def _run(self, trunk: Trunk, rows: list[Array], places: Array, view: int) -> list[Array]:
@@ -369,6 +381,13 @@ class Features:
             outputs = trunk.forward([array[taken] for array in rows], digests[taken], view)
             parts.append([output[: len(batch)] for output in outputs])
         return [_joined(arrays) for arrays in zip(*parts, strict=True)]
+
+
+def _in_background(action: Callable[[], None]) -> Future[None]:
+    thread = ThreadPoolExecutor(1, thread_name_prefix="end-of-filling")
+    done = thread.submit(action)
+    thread.shutdown(wait=False)
+    return done
 
 
 def _joined(arrays: Sequence[Array]) -> Array:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 _NAME = "use.json"
+_noting = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,15 @@ def read_use(folder: Path) -> Use:
 
 def note_use(folder: Path, hits: int, misses: int, seconds_per_row: float | None) -> None:
     """Adds to the counts. Two processes that note at once may lose one of the notes."""
-    use = read_use(folder)
-    value = {
-        "hits": use.hits + hits,
-        "misses": use.misses + misses,
-        "last_used": datetime.now(UTC).isoformat(),
-        "seconds_per_row": use.seconds_per_row if seconds_per_row is None else seconds_per_row,
-    }
-    staged = folder / f"{_NAME}.{os.getpid()}.tmp"
-    with suppress(OSError):  # nothing of it is there, or the disk is full
-        staged.write_text(json.dumps(value))
-        os.replace(staged, folder / _NAME)
+    with _noting:
+        use = read_use(folder)
+        value = {
+            "hits": use.hits + hits,
+            "misses": use.misses + misses,
+            "last_used": datetime.now(UTC).isoformat(),
+            "seconds_per_row": use.seconds_per_row if seconds_per_row is None else seconds_per_row,
+        }
+        staged = folder / f"{_NAME}.{os.getpid()}.tmp"
+        with suppress(OSError):  # nothing of it is there, or the disk is full
+            staged.write_text(json.dumps(value))
+            os.replace(staged, folder / _NAME)

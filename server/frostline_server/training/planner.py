@@ -20,6 +20,7 @@ from frostline_server.features.store import FeatureStore
 from frostline_server.training.augmentation import Views, views_of
 from frostline_server.training.costs import Costs, DiskSpeed
 from frostline_server.training.frozen import Frontier, Frozen, Level, Part, PartRows
+from frostline_server.training.option import Option, weighed
 from frostline_server.training.plan import StagePlan, told_bytes, told_seconds
 from frostline_server.training.prepare import Prepared, prepare
 from frostline_server.training.programs import Programs
@@ -30,10 +31,9 @@ from frostline_zoo.errors import InvalidError
 from frostline_zoo.graph import Cut, calls_in_order, cut_through
 from frostline_zoo.manifest import TensorRef
 
-# Rows in the store serve later jobs too, which is worth a little time to this one.
-_STORE_MAY_COST = 1.2
-_STORE_MAY_COST_SECONDS = 0.5
 _USUAL_BYTES_PER_SECOND = 1e9  # of what was lately written, and is read
+# What a row that is computed in every epoch takes beside its layers, on its way into the program and out of it.
+_PASS_SECONDS = 2.5e-6
 
 
 @dataclass(frozen=True)
@@ -53,24 +53,6 @@ class Planned:
     source: Cut | None
     views: Views
     stored: dict[tuple[str, str], int]
-
-
-@dataclass(frozen=True)
-class _Option:
-    """One way to go: `seconds` over the whole stage."""
-
-    cut: Cut | None
-    kept: str
-    seconds: float
-    size_bytes: int = 0
-    present: int = 0
-    missing: int = 0
-
-
-def _weighed(option: _Option) -> float:
-    if option.kept != "store":
-        return option.seconds
-    return max(0.0, option.seconds - _STORE_MAY_COST_SECONDS) / _STORE_MAY_COST
 
 
 def plan_recipe(recipe: Recipe, zoo: ZooAccess) -> list[StagePlan]:
@@ -167,14 +149,14 @@ class _StagePlanner:
         if own == total and total:
             size = total * self._row_bytes(self._cut)  # nothing is left to decide, so nothing is measured
             read = size * (1 if self._fits_memory(size) else self._stage.epochs) / _USUAL_BYTES_PER_SECOND
-            option = _Option(self._cut, "store", read, size, total, 0)
+            option = Option(self._cut, "store", read, size, total, 0)
             known = self._known_seconds_per_row()
             without = self._rows_per_epoch * self._stage.epochs * known
             return self._planned(option, without, f"all {total} rows are in the store already")
         self._check_budget()
         options = self._options()
         nowhere = next(option for option in options if option.kept == "nowhere")
-        best = min(options, key=_weighed)
+        best = min(options, key=weighed)
         return self._planned(best, nowhere.seconds, self._reason(best, nowhere, options))
 
     def _plan_inputs(self) -> Planned:
@@ -182,19 +164,19 @@ class _StagePlanner:
         rows, row_bytes = self._rows_per_epoch, self._row_bytes(self._cut)
         size = rows * row_bytes
         prepare_seconds = self._prepare_seconds if self._is_image else 0.0
-        nowhere = _Option(None, "nowhere", rows * self._stage.epochs * prepare_seconds, size, 0, rows)
+        nowhere = Option(None, "nowhere", rows * self._stage.epochs * prepare_seconds, size, 0, rows)
         if self._fits_memory(size):
-            held = _Option(self._cut, "memory", rows * prepare_seconds, size, 0, rows)
+            held = Option(self._cut, "memory", rows * prepare_seconds, size, 0, rows)
             return self._planned(held, nowhere.seconds, "nothing is frozen; the examples fit into memory")
         if self._is_image and self._fits_budget(self._cut) and self._recipe.cached:
             present = self._present(self._cut, "float32")
             seconds = (rows - present) * prepare_seconds + size * self._stage.epochs / self._disk.cold_read
             if seconds < nowhere.seconds:
-                stored = _Option(self._cut, "store", seconds, size, present, rows - present)
+                stored = Option(self._cut, "store", seconds, size, present, rows - present)
                 return self._planned(stored, nowhere.seconds, "nothing is frozen; decoded examples are read faster")
         return self._planned(nowhere, nowhere.seconds, "nothing is frozen; examples are read again in every epoch")
 
-    def _options(self) -> list[_Option]:
+    def _options(self) -> list[Option]:
         options = []
         for cut in [self._cut, *self._lower_cuts]:
             dtype = self._recipe.dtype if cut == self._cut else "float32"
@@ -206,13 +188,13 @@ class _StagePlanner:
             above = 0.0
             if cut != self._cut:
                 above = self._rows_per_epoch * self._stage.epochs
-                above *= self._seconds_between(cut.frontier, self._cut.frontier)
+                above *= self._seconds_between(cut.frontier, self._cut.frontier) + self._pass_seconds
             if self._fits_budget(cut):
                 write = missing * self._row_bytes(cut) / self._disk.write
                 seconds = missing * each + write + above + self._read_seconds(size)
-                options.append(_Option(cut, "store", seconds, size, present, missing))
+                options.append(Option(cut, "store", seconds, size, present, missing))
             if self._fits_memory(size):
-                options.append(_Option(cut, "memory", total * each + above, size, 0, total))
+                options.append(Option(cut, "memory", total * each + above, size, 0, total))
         return [*options, self._nowhere()]
 
     def _seconds_to_compute(self, cut: Cut) -> float:
@@ -222,10 +204,14 @@ class _StagePlanner:
             return self._seconds_between(source.frontier, cut.frontier)
         return self._prepare_seconds + self._seconds_between(None, cut.frontier)
 
-    def _nowhere(self) -> _Option:
+    def _nowhere(self) -> Option:
         rows = self._rows_per_epoch * self._stage.epochs
-        seconds = rows * (self._prepare_seconds + self._seconds_between(None, self._cut.frontier))
-        return _Option(None, "nowhere", seconds, 0, 0, self._rows_per_epoch)
+        each = self._prepare_seconds + self._seconds_between(None, self._cut.frontier) + self._pass_seconds
+        return Option(None, "nowhere", rows * each, 0, 0, self._rows_per_epoch)
+
+    @property
+    def _pass_seconds(self) -> float:
+        return _PASS_SECONDS + self._row_bytes(self._cut) / _USUAL_BYTES_PER_SECOND
 
     @cached_property
     def _lower_cuts(self) -> list[Cut]:
@@ -242,7 +228,7 @@ class _StagePlanner:
                 found[cut.frontier] = cut
         return sorted(found.values(), key=lambda cut: (self._row_bytes(cut), -len(cut.frozen)))[:4]
 
-    def _reason(self, best: _Option, nowhere: _Option, options: Sequence[_Option]) -> str:
+    def _reason(self, best: Option, nowhere: Option, options: Sequence[Option]) -> str:
         epochs = f"{self._stage.epochs} epoch" + ("s" if self._stage.epochs > 1 else "")
         if best.kept == "nowhere":
             size = self._total_rows() * self._row_bytes(self._cut)
@@ -262,7 +248,7 @@ class _StagePlanner:
             return f"the budget for features on disk has no room for {told_bytes(best.size_bytes)}, memory has: {saved}"
         return f"each row is computed once and then read: {saved}"
 
-    def _planned(self, option: _Option, seconds_without: float, reason: str) -> Planned:
+    def _planned(self, option: Option, seconds_without: float, reason: str) -> Planned:
         kept_at = option.cut.frontier if option.cut else ()
         lower = option.cut is not None and option.cut != self._cut
         plan = StagePlan(

@@ -31,6 +31,7 @@ def test_one_pass_over_the_examples_fills_both_cuts(
     both = tower(FeatureStore(tmp_path), numbers(0, 300), (1, 2))
     assert fill(both, into_memory=into_memory) == [300, 300]
     assert both.examples.read_count == 300
+    both.top.close()
     assert [info.row_count for info in FeatureStore(tmp_path).trunks()] == [300, 300]
 
 
