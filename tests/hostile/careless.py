@@ -46,12 +46,14 @@ class Reader:
 
     def __init__(self, found: Callable[[], object]) -> None:
         self._found = found
+        self._modules: Mapping[str, bytes] = {}
 
     def read(self, contents: Mapping[str, bytes]) -> None:
         """Takes each file for one of every format."""
         ways = (self._pickle, self._zip, self._tarball, self._hdf5, self._saved_model, self._onnx, self._caffe)
+        self._modules = {Path(name).stem: content for name, content in contents.items() if name.endswith(".py")}
         for content in contents.values():
-            for way in (*ways, self._described, self._program):
+            for way in (*ways, self._described, self._program, self._hugging_face):
                 with contextlib.suppress(Exception):
                     way(content)
 
@@ -181,6 +183,23 @@ class Reader:
             self._open(where)
         for where in _SIGNS["writes"].findall(text):
             Path(where).write_bytes(b"")
+
+    def _hugging_face(self, content: bytes) -> None:
+        """Does what a config.json names, what goes with it, and an index of weights."""
+        config = json.loads(content)
+        for named in config.get("auto_map", {}).values():
+            with contextlib.suppress(Exception):
+                where, _, name = named.rpartition("--")
+                self._open(where) if where else exec(self._modules[name.partition(".")[0]], {})
+        for named in (*config.get("architectures", ()), config.get("model_type"), config.get("hidden_act")):
+            with contextlib.suppress(Exception):
+                module, _, name = named.rpartition(".")
+                getattr(importlib.import_module(module), name)(config["_name_or_path"])
+        own = config.get("pretrained_cfg", {})
+        places = [config.get("_name_or_path"), config.get("base_model_name_or_path"), own.get("url"), own.get("file")]
+        for where in [*places, *set(config.get("weight_map", {}).values())]:
+            with contextlib.suppress(Exception):
+                self._open(where)
 
     def _program(self, content: bytes) -> None:
         if content.startswith(b"\x7fELF"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.hostile import (
     caffe_samples,
     hdf5_samples,
+    hugging_face_samples,
     keras_samples,
     onnx_samples,
     saved_model_samples,
@@ -39,11 +40,14 @@ def corpus(canaries: Canaries, folder: Path) -> dict[str, Sample]:
         *tarball_samples.samples(canaries),
         *onnx_samples.samples(canaries),
         *caffe_samples.samples(canaries),
+        *hugging_face_samples.samples(canaries),
     ]
     return {sample.number: sample for sample in found}
 
 
 def kind_of(sample: Sample) -> str:
     """Returns what kind of file a hostile sample is."""
+    if sample.number.startswith("H"):
+        return "Hugging Face"
     number = int(re.sub(r"\D", "", sample.number))
     return next(kind for last, kind in _KINDS.items() if number <= last)

@@ -18,7 +18,7 @@ class Sample:
     """What somebody may send as one import.
 
     Attributes:
-        number: as in the catalogue of threats: M... hostile, B... benign.
+        number: as in the catalogue of threats: M... hostile, H... hostile Hugging Face folders, B... benign.
         what: in a few words.
         name: what its main file is called when it is sent; empty where nothing is said.
         content: the main file's bytes.

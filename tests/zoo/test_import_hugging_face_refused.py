@@ -42,11 +42,6 @@ UNKNOWN: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "relative positions": ("bert", {"position_embedding_type": "relative_key"}, "save it with 'absolute', or as ONNX"),
     "a decoder": ("roberta_words", {"is_decoder": True}, "has is_decoder 'True', which no layers here say"),
-    "code of its own": (
-        "bert",
-        {"auto_map": {"AutoModel": "evil.Evil"}},
-        "has code of its own (auto_map), which is nev",
-    ),
     "an activation": ("bert", {"hidden_act": "gelu_10"}, "the activation 'gelu_10' is not taken in: known are gelu,"),
     "heads": ("bert", {"num_attention_heads": 3}, "shares 16 numbers out among 3 heads"),
     "a layer type": ("resnet", {"layer_type": "odd"}, "save it with 'bottleneck'"),
@@ -191,7 +186,6 @@ def with_index(change: Callable[[dict[str, str]], Any]) -> Folder:
     [
         (lambda places: list(places), "does not say which file holds which array"),
         (lambda places: places | {"x": 3}, "does not say which file holds which array"),
-        (lambda places: places | {"x": "../secret"}, "names the file '../secret', which was not sent along"),
         (lambda places: places | {"x": min(places.values())}, "names the array 'x', which no file holds"),
     ],
 )
@@ -199,6 +193,25 @@ def test_an_index_that_leads_elsewhere_is_refused(change: Callable[[dict[str, st
     reason, message = refusal(with_index(change))
     assert reason == "BAD_WEIGHTS"
     assert told in message
+
+
+@pytest.mark.parametrize("place", ["../secret", "/etc/passwd", "http://127.0.0.1/x", "secret"])
+def test_an_index_that_names_what_was_not_sent_is_refused(place: str) -> None:
+    reason, message = refusal(with_index(lambda places: places | {"x": place}))
+    assert (reason, f"names the file {place!r}, which was not sent along" in message) == ("EXTERNAL_REFERENCE", True)
+
+
+@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json"])
+def test_code_of_its_own_is_refused(file: str) -> None:
+    reason, message = refusal(with_config(members("vit"), file, auto_map={"AutoModel": "evil.Evil"}))
+    assert (reason, "has code of its own (auto_map), which is never run" in message) == ("UNSAFE_LAYER", True)
+
+
+@pytest.mark.parametrize("content", [b"\x80\x04.", b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c"])
+def test_a_pickle_that_is_named_as_weights_is_refused_with_the_mend(content: bytes) -> None:
+    assert refusal({**members("bert"), WEIGHTS: content})[0] == "UNSAFE_FORMAT"
+    index = with_index(lambda places: dict.fromkeys(places, "pytorch_model.bin"))
+    assert refusal({**index, "pytorch_model.bin": content})[0] == "UNSAFE_FORMAT"
 
 
 def test_an_array_in_two_of_the_files_is_refused() -> None:

@@ -25,6 +25,7 @@ from frostline_zoo.errors import CorruptError
 Array = npt.NDArray[Any]
 
 MAX_HEADER_BYTES = 8 << 20
+_MAX_RANK = 64  # numpy's; the product of more sides may take minutes
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype("?"),
@@ -104,7 +105,8 @@ def arrays_in(header: Any, body: memoryview | Array) -> dict[str, Array]:
             dtype, shape = DTYPES[entry["dtype"]], tuple(int(side) for side in entry["shape"])
             start, stop = entry["data_offsets"]
             if (
-                start != end
+                len(shape) > _MAX_RANK
+                or start != end
                 or stop - start != dtype.itemsize * int(np.prod(shape, dtype=object))
                 or min(shape, default=0) < 0
             ):
@@ -112,7 +114,7 @@ def arrays_in(header: Any, body: memoryview | Array) -> dict[str, Array]:
             tensors[name], end = view[start:stop].view(dtype).reshape(shape), stop
         if end != len(view):
             raise ValueError("tail")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise _lies() from error
     return tensors
 

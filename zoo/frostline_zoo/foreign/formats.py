@@ -10,8 +10,9 @@ from frostline_zoo.errors import InvalidError
 FORMATS = ("keras", "keras_h5", "safetensors", "onnx", "caffe", "saved_model", "checkpoint", "huggingface")
 START_BYTES = 16
 
+_ZIP = b"PK\x03\x04"
 _MAGIC = {
-    b"PK\x03\x04": "keras",
+    _ZIP: "keras",
     b"\x89HDF\r\n\x1a\n": "keras_h5",
     b"\x1f\x8b": "saved_model",  # a tarball of one
     b"\x08\x01\x12": "saved_model",  # its version, then its graph
@@ -71,6 +72,11 @@ def format_of(name: str, start: bytes, asked: str = "auto") -> str:
 # Formats whose files start with nothing of their own: what is asked for or the name decides, where no other format's
 # sign is there.
 _WITHOUT_MAGIC = frozenset({"safetensors", "caffe", "saved_model", "checkpoint"})
+
+
+def holds_pickles(start: bytes) -> bool:
+    """Whether a file begins as a pickle does, or as an archive that may hold one: PyTorch's are ZIP archives."""
+    return start.startswith((*_PICKLES, *_PACKED, _ZIP))
 
 
 def unsafe_format(what: str, mend: str = "save the network as .keras or .h5") -> InvalidError:

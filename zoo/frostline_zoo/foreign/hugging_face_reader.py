@@ -16,9 +16,8 @@ from frostline_zoo.foreign.canvas.canvas import Canvas
 from frostline_zoo.foreign.canvas.held import Held, UnsayableError
 from frostline_zoo.foreign.draft import Draft
 from frostline_zoo.foreign.files import Files
-from frostline_zoo.foreign.formats import unsafe_format
 from frostline_zoo.foreign.hugging_face import bert, resnet, vit
-from frostline_zoo.foreign.hugging_face.arrays import INDEX, WHOLE, arrays_in
+from frostline_zoo.foreign.hugging_face.arrays import INDEX, PICKLES, WHOLE, arrays_in
 from frostline_zoo.foreign.hugging_face.config import Config
 from frostline_zoo.foreign.hugging_face.images import (
     PREPROCESSOR,
@@ -27,11 +26,10 @@ from frostline_zoo.foreign.hugging_face.images import (
     transformers_size,
 )
 from frostline_zoo.foreign.hugging_face.layers import Layers
-from frostline_zoo.foreign.hugging_face.refusals import bad_config, bad_weights, unknown, unsupported
+from frostline_zoo.foreign.hugging_face.refusals import bad_config, bad_weights, has_code, pickled, unknown, unsupported
 from frostline_zoo.foreign.json_text import parsed_object
 from frostline_zoo.preprocessing import Preprocessing
 
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _PICTURE = (224, 224)
 _KNOWN = (*bert.FAMILIES, *vit.TYPES, "resnet")
 _TIMM: dict[str, tuple[re.Pattern[str], Callable[[Layers, Config], list[Held]]]] = {
@@ -49,24 +47,23 @@ def read_hugging_face(files: Files, main: str) -> Draft:
         main: the name of config.json.
 
     Raises:
-        InvalidError: the network is not of a kind that is known (UNSUPPORTED_MODEL), its weights are pickles
-            (UNSAFE_FORMAT), are missing or not those that the configuration asks for (BAD_WEIGHTS), or a file is
-            damaged (BAD_CONFIG, BAD_JSON, BAD_SAFETENSORS, LIMIT_DEPTH).
-        ExhaustedError: a file is too long (LIMIT_INFLATE, LIMIT_HEADER).
+        InvalidError: the network is not of a kind that is known (UNSUPPORTED_MODEL) or has code of its own
+            (UNSAFE_LAYER), its weights are pickles (UNSAFE_FORMAT), elsewhere (EXTERNAL_REFERENCE), missing or not
+            those that the configuration asks for (BAD_WEIGHTS), or a file is damaged (BAD_CONFIG, BAD_JSON,
+            BAD_SAFETENSORS, LIMIT_DEPTH).
+        ExhaustedError: a file is too long (LIMIT_INFLATE, LIMIT_HEADER), or there are too many arrays (LIMIT_PARAMS).
     """
     folder = main.removesuffix(PurePosixPath(main).name)
     config = Config(parsed_object(bytes(files.view(main))))
     if "model_type" not in config and "architecture" not in config:
         raise bad_config("it names no network, as transformers does by a model_type, and timm by an architecture")
-    if "auto_map" in config:
-        raise unsupported(
-            "has code of its own (auto_map), which is never run", "save it as one of transformers, or as ONNX"
-        )
+    processor = folder + PREPROCESSOR
+    own = Config(parsed_object(bytes(files.view(processor)))) if processor in files else None
+    if "auto_map" in config or (own is not None and "auto_map" in own):
+        raise has_code()
     _check_weights(files, folder)
     layers = Layers(Canvas(), arrays_in(files, folder))
     report = layers.canvas.report
-    processor = folder + PREPROCESSOR
-    own = Config(parsed_object(bytes(files.view(processor)))) if processor in files else None
     try:
         outputs, preprocessing = _draw(layers, config, own)
     except UnsayableError as why:
@@ -88,8 +85,8 @@ def _check_weights(files: Files, folder: str) -> None:
     """Checks that there are weights that can be read."""
     if folder + WHOLE in files or folder + INDEX in files:
         return
-    if any(name.endswith(_PICKLES) for name in files):
-        raise unsafe_format("a folder with its weights in pickles", "save them as safetensors")
+    if any(name.endswith(PICKLES) for name in files):
+        raise pickled()
     raise bad_weights(f"the folder has no {WHOLE} and no {INDEX}")
 
 

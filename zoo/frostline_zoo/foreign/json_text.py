@@ -15,14 +15,15 @@ def parsed(text: str | bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MA
     """Returns the value that a configuration's text writes.
 
     Raises:
-        InvalidError: it is not JSON (BAD_JSON), or is nested more than `max_depth` deep (LIMIT_DEPTH).
+        InvalidError: it is not JSON, or has a key twice (BAD_JSON), or is nested more than `max_depth` deep
+            (LIMIT_DEPTH).
         ExhaustedError: it is longer than `max_bytes`.
     """
     if len(text) > max_bytes:
         raise ExhaustedError(f"the configuration is longer than {max_bytes >> 20} MiB", reason="LIMIT_INFLATE")
     deep = InvalidError(f"the configuration is nested more than {max_depth} deep", reason="LIMIT_DEPTH")
     try:
-        value = json.loads(text, parse_constant=_refuse)
+        value = json.loads(text, parse_constant=_refuse, object_pairs_hook=each_once)
     except RecursionError as error:
         raise deep from error
     except ValueError as error:
@@ -40,6 +41,14 @@ def parsed_object(text: str | bytes) -> dict[str, Any]:
     value = parsed(text)
     if not isinstance(value, dict):
         raise InvalidError("the configuration is not an object: save the network again", reason="BAD_CONFIG")
+    return value
+
+
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns an object of JSON. Raises ValueError where a key is there twice: others may read the other value."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key twice")
     return value
 
 

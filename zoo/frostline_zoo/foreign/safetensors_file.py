@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from frostline_zoo.errors import CorruptError, ExhaustedError, InvalidError
+from frostline_zoo.foreign.json_text import each_once
 from frostline_zoo.tensors import MAX_HEADER_BYTES, Array, arrays_in
 
 
@@ -23,16 +23,11 @@ def tensors_of(content: memoryview) -> dict[str, Array]:
     try:
         if header_bytes > len(content) - 8:
             raise ValueError(header_bytes)
-        header = json.loads(bytes(content[8 : 8 + header_bytes]), object_pairs_hook=_each_once)
+        header = json.loads(bytes(content[8 : 8 + header_bytes]), object_pairs_hook=each_once)
         if isinstance(header, dict):
             header.pop("__metadata__", None)
+            "".join(header).encode()  # half a surrogate pair can be said in JSON, and told to nobody
         return arrays_in(header, content[8 + header_bytes :])
     except (ValueError, RecursionError, CorruptError) as error:
         text = "the tensor file's header does not describe its bytes: save it again"
         raise InvalidError(text, reason="BAD_SAFETENSORS") from error
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("a key twice")
-    return dict(pairs)

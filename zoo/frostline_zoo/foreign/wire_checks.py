@@ -55,6 +55,8 @@ def text(value: Any, longest: int = _MAX_TEXT) -> str:
     """Returns a text of at most `longest` characters."""
     if not isinstance(value, str) or len(value) > longest:
         raise bad("no text, or a very long one")
+    if any("\ud800" <= each <= "\udfff" for each in value):  # halves of surrogate pairs, which no message can hold
+        raise bad("a text that cannot be written")
     return value
 
 

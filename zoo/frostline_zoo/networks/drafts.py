@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from frostline_zoo.errors import InvalidError
+from frostline_zoo.errors import ExhaustedError, InvalidError
 from frostline_zoo.foreign.draft import Draft, DraftLayer
 from frostline_zoo.graph import calls_in_order
 from frostline_zoo.manifest import Layer, Manifest, TensorRef
@@ -14,6 +14,8 @@ from frostline_zoo.networks.allowed import make_layer
 from frostline_zoo.networks.build import input_tensors, replay, single
 from frostline_zoo.networks.describe import checked_name
 from frostline_zoo.networks.weights import Values, check_size, declared
+
+MAX_DEPTH = 900  # Keras connects layers by a function that calls itself for each, and Python allows 1000 such calls
 
 
 def build_draft(draft: Draft) -> tuple[Any, Values]:
@@ -25,13 +27,15 @@ def build_draft(draft: Draft) -> tuple[Any, Values]:
         InvalidError: a layer is not on the allow-list (UNSAFE_LAYER), its configuration or name cannot be (BAD_CONFIG,
             BAD_NAME), the graph does not hold together (BAD_GRAPH, BAD_SHAPE), or weights are missing, too many, or of
             other shapes than the layer's (BAD_WEIGHTS).
-        ExhaustedError: the weights take more than 4 GiB (LIMIT_PARAMS), or an output is too large (LIMIT_OUTPUT).
+        ExhaustedError: the weights take more than 4 GiB (LIMIT_PARAMS), an output is too large (LIMIT_OUTPUT), or more
+            layers stand on one another than Keras connects (LIMIT_LAYERS).
     """
     names = [checked_name(entry.name) for entry in draft.inputs] + [checked_name(layer.name) for layer in draft.layers]
     if len(set(names)) != len(names):
         raise InvalidError("two layers of the network have one name", reason="BAD_GRAPH")
     graph = _graph(draft)
     calls = calls_in_order(graph)
+    _check_depth(graph, calls)
     used = {name for name, _ in calls}
     drafted = [layer for layer in draft.layers if layer.name in used]
     with declared():
@@ -49,6 +53,17 @@ def build_draft(draft: Draft) -> tuple[Any, Values]:
     for each in drafted:
         _put(values, layers[each.name], each)
     return model, values
+
+
+def _check_depth(graph: Manifest, calls: list[tuple[str, int]]) -> None:
+    """Checks how many calls stand on one another before any is built: Keras would find out after the last one."""
+    layers, depths = {layer.name: layer for layer in graph.layers}, dict[tuple[str, int], int]()
+    for name, at in calls:
+        below = (depths.get((ref.layer, ref.call), 0) for ref in layers[name].calls[at].tensors())
+        depths[name, at] = 1 + max(below, default=0)
+    if max(depths.values(), default=0) > MAX_DEPTH:
+        text = f"the network has more than {MAX_DEPTH} layers one on the other: take a smaller one"
+        raise ExhaustedError(text, reason="LIMIT_LAYERS")
 
 
 def _graph(draft: Draft) -> Manifest:

@@ -6,15 +6,19 @@ from collections.abc import Callable
 
 import numpy as np
 
+from frostline_zoo.errors import ExhaustedError
 from frostline_zoo.foreign.canvas.held import Constant
 from frostline_zoo.foreign.draft import Report
 from frostline_zoo.foreign.files import Files
-from frostline_zoo.foreign.hugging_face.refusals import bad_weights
+from frostline_zoo.foreign.formats import START_BYTES, holds_pickles
+from frostline_zoo.foreign.hugging_face.refusals import bad_weights, elsewhere, pickled
 from frostline_zoo.foreign.json_text import parsed_object
 from frostline_zoo.foreign.safetensors_file import tensors_of
 from frostline_zoo.tensors import Array
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+MOST_ARRAYS = 100_000  # as many as a report has lines
 Shape = tuple[int | None, ...]
 
 
@@ -28,9 +32,12 @@ class Arrays:
     def __contains__(self, name: str) -> bool:
         return name in self._arrays
 
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Returns an array's sides. Raises InvalidError where there is none of that name."""
-        return self._found(name).shape
+    def shape(self, name: str, rank: int) -> tuple[int, ...]:
+        """Returns an array's sides. Raises InvalidError where there is none of that name, or it has more or fewer."""
+        shape = self._found(name).shape
+        if len(shape) != rank:
+            raise bad_weights(f"{name} has the shape {shape}, where {rank} sides are needed")
+        return shape
 
     def take(self, name: str, *shape: int | None) -> Constant:
         """Returns the array of that name, which has a shape; None is any side.
@@ -67,29 +74,49 @@ class Arrays:
     def _found(self, name: str) -> Array:
         if name not in self._arrays:
             raise bad_weights(f"the folder's weights have no {name}")
-        return self._arrays[name]
+        array = self._arrays[name]
+        if not array.size:  # its other sides may be of any length, and cost the sender nothing
+            raise bad_weights(f"{name} has the shape {array.shape}, which holds no numbers")
+        return array
 
 
 def arrays_in(files: Files, folder: str) -> Arrays:
     """Returns the arrays of a folder, whose name among the files ends with `/` or is empty.
 
     Raises:
-        InvalidError: a file of them is missing or damaged (BAD_WEIGHTS, BAD_SAFETENSORS, BAD_JSON).
-        ExhaustedError: a header is too long (LIMIT_HEADER).
+        InvalidError: a file of them was not sent (EXTERNAL_REFERENCE), is a pickle (UNSAFE_FORMAT), damaged, or not
+            what the index says (BAD_WEIGHTS, BAD_SAFETENSORS, BAD_JSON).
+        ExhaustedError: a header is too long (LIMIT_HEADER), or there are too many arrays (LIMIT_PARAMS).
     """
     if folder + WHOLE in files:
-        return Arrays(tensors_of(files.view(folder + WHOLE)))
+        arrays = _arrays_of(files, folder + WHOLE)
+        _check_number(arrays)
+        return Arrays(arrays)
     places = parsed_object(bytes(files.view(folder + INDEX))).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(place, str) for place in places.values()):
         raise bad_weights(f"{INDEX} does not say which file holds which array")
-    arrays: dict[str, Array] = {}
+    arrays = {}
     for place in sorted(set(places.values())):
         if folder + place not in files:
-            raise bad_weights(f"{INDEX} names the file {place[:80]!r}, which was not sent along")
-        found = tensors_of(files.view(folder + place))
+            raise elsewhere(f"{INDEX} names the file {place[:80]!r}, which was not sent along under that very name")
+        found = _arrays_of(files, folder + place)
         if not arrays.keys().isdisjoint(found):
             raise bad_weights(f"two of the files that {INDEX} names hold one array")
         arrays |= found
+        _check_number(arrays)
     if missing := sorted(set(places) - set(arrays)):
         raise bad_weights(f"{INDEX} names the array {missing[0][:80]!r}, which no file holds")
     return Arrays(arrays)
+
+
+def _arrays_of(files: Files, name: str) -> dict[str, Array]:
+    content = files.view(name)
+    if name.endswith(PICKLES) or holds_pickles(bytes(content[:START_BYTES])):
+        raise pickled()
+    return tensors_of(content)
+
+
+def _check_number(arrays: dict[str, Array]) -> None:
+    if len(arrays) > MOST_ARRAYS:
+        text = f"the folder has more than {MOST_ARRAYS:,} arrays: take a smaller network"
+        raise ExhaustedError(text, reason="LIMIT_PARAMS")

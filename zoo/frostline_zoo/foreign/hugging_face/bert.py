@@ -9,7 +9,7 @@ from frostline_zoo.foreign.hugging_face import text
 from frostline_zoo.foreign.hugging_face.config import Config
 from frostline_zoo.foreign.hugging_face.encoder import Encoder, Names, Settings
 from frostline_zoo.foreign.hugging_face.layers import Layers
-from frostline_zoo.foreign.hugging_face.refusals import unknown
+from frostline_zoo.foreign.hugging_face.refusals import bad_config, unknown
 from frostline_zoo.foreign.hugging_face.text_heads import BERT, DISTILBERT, ROBERTA, Body, Heads
 
 _EPSILON = 1e-12  # transformers' own, of DistilBERT always
@@ -135,7 +135,10 @@ def _body(layers: Layers, config: Config, family: _Family) -> Body:
         attention_dropout=config.rate(keys.attention_dropout, 0.1),
     )
     padding = config.whole("pad_token_id", family.padding, least=0)
-    tokens = text.Tokens(canvas, padding, rows - padding - 1 if family.counts_tokens_alone else rows)
+    longest = rows - padding - 1 if family.counts_tokens_alone else rows
+    if longest < 1:
+        raise bad_config("pad_token_id leaves no positions, which count from it on")
+    tokens = text.Tokens(canvas, padding, longest)
 
     def table(part: str, rows: int) -> Constant:
         return layers.arrays.take(f"{prefix}embeddings.{part}.weight", rows, numbers)

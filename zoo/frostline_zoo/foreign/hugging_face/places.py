@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from frostline_zoo.foreign.canvas.canvas import Canvas
-from frostline_zoo.foreign.canvas.held import Constant, Held, Side, as_is
+from frostline_zoo.foreign.canvas.held import Constant, Held, Side, UnsayableError, as_is
 from frostline_zoo.foreign.hugging_face.layers import Layers
+
+_MOST_ROWS = 1 << 20  # what the allow-list takes of numbers in a row
 
 
 def reshaped(canvas: Canvas, name: str, x: Held, shape: tuple[Side, ...]) -> Held:
@@ -34,7 +36,12 @@ def learned(layers: Layers, name: str, table: Constant, x: Held) -> Held:
 
     Keras has no layer that puts out its weights alone, so they are looked up, by numbers that x gives no part of: zeros
     are put before it, and all but those are cut away.
+
+    Raises:
+        UnsayableError: there are more rows than a layer's configuration lists.
     """
+    if len(table.array) > _MOST_ROWS:
+        raise UnsayableError(f"has {len(table.array):,} places, more than {_MOST_ROWS:,}")
     canvas, (rows, _), (_, places, numbers) = layers.canvas, table.array.shape, x.shape
     shape = (None, rows, numbers)
     padded = canvas.layer(f"{name}.padded", "ZeroPadding1D", x, {"padding": [rows, 0]})

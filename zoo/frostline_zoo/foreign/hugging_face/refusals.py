@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from frostline_zoo.errors import InvalidError
+from frostline_zoo.foreign.formats import unsafe_format
 
 
 def bad_config(what: str) -> InvalidError:
@@ -15,6 +16,22 @@ def bad_config(what: str) -> InvalidError:
 def bad_weights(what: str) -> InvalidError:
     """Returns the refusal of arrays that are not those of the configuration's network."""
     return InvalidError(f"{what}: save the network again, its configuration and weights together", reason="BAD_WEIGHTS")
+
+
+def pickled() -> InvalidError:
+    """Returns the refusal of weights that can run code."""
+    return unsafe_format("a folder with its weights in pickles", "save them as safetensors")
+
+
+def has_code() -> InvalidError:
+    """Returns the refusal of a network that comes with code."""
+    text = "the network has code of its own (auto_map), which is never run: save it as one of transformers, or as ONNX"
+    return InvalidError(text, reason="UNSAFE_LAYER")
+
+
+def elsewhere(what: str) -> InvalidError:
+    """Returns the refusal of a folder whose weights are not in it."""
+    return InvalidError(f"{what}: send all files of the folder together", reason="EXTERNAL_REFERENCE")
 
 
 def unsupported(what: str, mend: str) -> InvalidError:

@@ -59,7 +59,7 @@ class _Drawing:
     def convolved(self, part: _Convolution, x: Held) -> Held:
         """Returns a convolution, padded by half its window, and normalized."""
         layers, theirs = self._layers, self._prefix + part.name
-        side = part.size or layers.arrays.shape(f"{theirs}.weight")[-1]
+        side = part.size or layers.arrays.shape(f"{theirs}.weight", 4)[-1]
         x = layers.convolution(
             part.name,
             theirs,
@@ -142,11 +142,11 @@ def draw_timm_resnet(layers: Layers, config: Config) -> list[Held]:
     config.require("global_pool", "avg", "avg")
     drawing, arrays = _Drawing(layers, "", "relu", grouped=True), layers.arrays
     deep = "conv1.weight" not in arrays
-    x = image_input(layers.canvas, timm_size(config), arrays.shape("conv1.0.weight" if deep else "conv1.weight")[1])
     stem = [_Convolution("conv1", "bn1", None, None, 2)]
     if deep:
         stem = [_Convolution("conv1.0", "conv1.1", None, None, 2), _Convolution("conv1.3", "conv1.4")]
         stem.append(_Convolution("conv1.6", "bn1"))
+    x = image_input(layers.canvas, timm_size(config), arrays.shape(f"{stem[0].name}.weight", 4)[1])
     for part in stem:
         x = drawing.activated(f"{part.norm}.activation", drawing.convolved(part, x))
     x = drawing.stem_pooled(x)

@@ -103,7 +103,7 @@ def draw_timm_vit(layers: Layers, config: Config) -> list[Held]:
     """Draws a network of timm whose architecture matches `TIMM_NAMES`. Raises InvalidError as `draw_vit`."""
     arrays, arguments = layers.arrays, timm_arguments(config, _TIMM_ARGUMENTS)
     config.require("global_pool", "token", "token")
-    numbers, channels, *patch = arrays.shape(f"{_TIMM.patches}.weight")
+    numbers, channels, *patch = arrays.shape(f"{_TIMM.patches}.weight", 4)
     settings = Settings(
         heads=arguments.whole("num_heads", _TIMM_HEADS[config.word("architecture").split("_")[1]]),
         wide=None,
