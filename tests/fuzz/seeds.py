@@ -24,11 +24,21 @@ from frostline_zoo.foreign.reader import answer, reader_for
 from frostline_zoo.foreign.tarball import members_of
 from frostline_zoo.foreign.wire import encode
 from tests.fuzz.mutation import SEPARATOR
-from tests.zoo import caffe_samples, onnx_samples, test_import_caffe, test_import_onnx_operators, test_wire
+from tests.zoo import (
+    caffe_samples,
+    hugging_face_samples,
+    onnx_samples,
+    test_import_caffe,
+    test_import_onnx_operators,
+    test_wire,
+)
 
 SAVED_MODELS = Path(__file__).parents[1] / "zoo" / "saved_models"
 SMALL = 64 << 10
 MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
+FOLDER = ("config.json", "preprocessor_config.json", "model.safetensors")
+SHARDS = tuple(f"model-0000{number}-of-00002.safetensors" for number in (1, 2))
+SHARDED = ("config.json", "model.safetensors.index.json", *SHARDS)
 
 
 def named(names: Sequence[str], content: bytes) -> dict[str, bytes]:
@@ -140,11 +150,26 @@ def tarballs() -> Iterator[bytes]:
             yield content.getvalue()
 
 
+def folders() -> Iterator[bytes]:
+    """Yields the files of Hugging Face folders whose weights are in one file."""
+    for each in map(hugging_face_samples.members, hugging_face_samples.NAMES):
+        if FOLDER[-1] in each and sum(map(len, each.values())) <= SMALL:
+            yield SEPARATOR.join(each.get(name, b"{}") for name in FOLDER)
+
+
+def sharded_folders() -> Iterator[bytes]:
+    """Yields those of folders whose weights are in two."""
+    for each in map(hugging_face_samples.members, hugging_face_samples.NAMES):
+        if SHARDED[-1] in each:
+            yield SEPARATOR.join(each[name] for name in SHARDED)
+
+
 def networks() -> Iterator[bytes]:
     """Yields networks of all formats as they leave the jail."""
     kinds = (("keras", "x.keras", archives), ("keras_h5", "x.h5", hdf5_files))
     sources = [(kind, {name: content}) for kind, name, made in kinds for content in made()]
     sources += [("onnx", named(("x.onnx", "x.data"), each)) for each in onnx_files()]
+    sources += [("huggingface", named(FOLDER, each)) for each in folders()]
     sources += [("caffe", named(("x.caffemodel", "x.prototxt"), each)) for each in caffe_files()]
     for kind, contents in sources:
         try:

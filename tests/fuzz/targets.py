@@ -107,6 +107,13 @@ _ODD = ("", "\u202e\n\0", "../x")
 _ONNX_WORDS = (*OPERATORS, *FOLDS, *_ODD, "x", "y", "w", "b", "axis", "axes", "pads", "perm", "group", "mode", "value")
 _CAFFE_WORDS = (*TYPES, *_ODD, "name:", "type:", "bottom:", "top:", "{", "}", "[", "]", "'x'", "layer", "1e400", "0xf")
 _GRAPH_WORDS = (*sorted(PURE), *_ODD, "^x", "x:1", "x:y:0", "^", ":", "f", "value", '{"class_name": "Dropout"}')
+_FOLDER_WORDS = (
+    *_ODD,
+    *("gelu", "relu", "F16", "F32", "U8", "bert", "roberta", "vit", "resnet", "basic", "token", "bilinear"),
+    *("vit_tiny_patch16_224", "resnet50d", "resnext50_32x4d", "BertForMaskedLM", "ViTModel", "DeiTModel"),
+    *("pad_token_id", "image_size", "patch_size", "shortest_edge", "crop_size", "image_std", "qkv_bias", "weight_map"),
+    *seeds.SHARDED,
+)
 _JSON_WORDS = (
     *_ODD,
     *("x", "relu", "float32", "F32", "keras", "keras_h5", "draft", "weights", "same", "config", "name", "tensor"),
@@ -161,6 +168,16 @@ TARGETS: dict[str, Callable[[], Target]] = {
     ),
     "checkpoint": lambda: Target(
         reading("checkpoint", "x.index", "x.data-00000-of-00001", weights_only=True), seeds.checkpoints
+    ),
+    "folder": lambda: Target(
+        reading("huggingface", *seeds.FOLDER),
+        seeds.folders,
+        in_one_of(of_json(_FOLDER_WORDS), of_json(_FOLDER_WORDS), in_header("little", of_json(_FOLDER_WORDS))),
+    ),
+    "sharded": lambda: Target(
+        reading("huggingface", *seeds.SHARDED),
+        seeds.sharded_folders,
+        in_one_of(*[of_json(_FOLDER_WORDS)] * 2, *[in_header("little", of_json(_FOLDER_WORDS))] * 2),
     ),
     "tarball": lambda: Target(unpacked, seeds.tarballs),
     "networks": lambda: Target(_built(), seeds.networks, in_header("big", of_json(_JSON_WORDS)), memory_bytes=16 << 30),
