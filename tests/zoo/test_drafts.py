@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -68,3 +69,20 @@ def test_weights_of_another_shape_are_refused_with_both_shapes() -> None:
 )
 def test_a_draft_that_does_not_hold_together_is_refused(changes: dict[str, Any], reason: str) -> None:
     assert refusal(draft(replace(DENSE, **changes)))[0] == reason
+
+
+def deep(count: int) -> Draft:
+    """Returns a draft of so many layers, each on the one before."""
+    names = ["x", *(f"r{at}" for at in range(count))]
+    return draft(*(DraftLayer(own, "ReLU", {}, (Call([{"tensor": [below, 0, 0]}]),)) for below, own in pairwise(names)))
+
+
+def test_what_is_too_deep_to_be_connected_is_refused_before_it_is_built() -> None:
+    from frostline_zoo.networks.drafts import MAX_DEPTH, build_draft
+
+    assert len(build_draft(deep(MAX_DEPTH))[0].layers) == MAX_DEPTH + 1
+    reason, message = refusal(deep(MAX_DEPTH + 1))
+    assert (reason, message.startswith("the network has more than 900 layers one on the other")) == (
+        "LIMIT_LAYERS",
+        True,
+    )

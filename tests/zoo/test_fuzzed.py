@@ -132,9 +132,15 @@ def test_arrays_of_more_dimensions_than_arrive() -> None:
     assert refusal("safetensors", files_of(x__safetensors=content), weights_only=True).reason == "BAD_WEIGHTS"
 
 
-def test_arrays_of_longer_names_than_arrive() -> None:
+def test_a_note_that_would_move_a_terminals_cursor_arrives_escaped() -> None:
+    made: Any = arrived(Weights({"a": np.zeros(1)}, ("a\x1b[2J was left out",)))
+    assert made.notes == (r"a\x1b[2J was left out",)
+
+
+@pytest.mark.parametrize("name", ["a" * 1001, "a\x1b[2J", "a\ud800"])
+def test_arrays_of_other_names_than_arrive(name: str) -> None:
     with pytest.raises(InvalidError) as refused:
-        arrived(Weights({"a" * 1001: np.zeros(1)}, ()))
+        arrived(Weights({name: np.zeros(1)}, ()))
     assert refused.value.reason == "BAD_WEIGHTS"
 
 

@@ -14,6 +14,7 @@ from frostline_zoo.errors import ZooError
 from frostline_zoo.foreign.files import Files, Member
 from frostline_zoo.foreign.hugging_face_reader import hugging_face_folder
 from frostline_zoo.foreign.reader import answer
+from frostline_zoo.foreign.wire import decode, encode
 from tests.zoo.hugging_face_samples import WEIGHTS, arrays_of, draft_of, members, with_arrays, with_config
 
 Folder = dict[str, bytes]
@@ -160,6 +161,12 @@ def test_what_nothing_takes_is_reported() -> None:
     assert report.unexpected == ["extra.weight"]
 
 
+def test_a_name_that_would_move_a_terminals_cursor_is_told_escaped() -> None:
+    made = draft_of(with_arrays(members("bert"), {"a\x1b[2J\n\u202e": np.ones(2, np.float32)}))
+    arrived: Any = decode(memoryview(b"".join(encode(made))))
+    assert arrived.report.unexpected == [r"a\x1b[2J\n\u202e"]
+
+
 @pytest.mark.parametrize("pickle", ["pytorch_model.bin", "model.pt", "pytorch_model-00001-of-00002.bin"])
 def test_a_folder_with_pickles_alone_is_refused_with_the_mend(pickle: str) -> None:
     files = members("bert")
@@ -212,6 +219,30 @@ def test_a_pickle_that_is_named_as_weights_is_refused_with_the_mend(content: byt
     assert refusal({**members("bert"), WEIGHTS: content})[0] == "UNSAFE_FORMAT"
     index = with_index(lambda places: dict.fromkeys(places, "pytorch_model.bin"))
     assert refusal({**index, "pytorch_model.bin": content})[0] == "UNSAFE_FORMAT"
+
+
+def test_half_a_surrogate_pair_in_a_name_is_refused() -> None:
+    """No message can hold it."""
+    header = json.dumps({"a\ud800": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    content = len(header).to_bytes(8, "little") + header + bytes(4)
+    assert refusal({**members("bert"), WEIGHTS: content})[0] == "BAD_SAFETENSORS"
+
+
+def test_a_key_twice_is_refused_since_another_reader_might_take_the_other_value() -> None:
+    files = members("bert")
+    twice = files["config.json"].replace(b"{", b'{"model_type": "llama", ', 1)
+    assert refusal({**files, "config.json": twice})[0] == "BAD_JSON"
+
+
+def test_an_array_of_no_numbers_is_refused_whatever_its_other_sides() -> None:
+    empty = {"patch_embed.proj.weight": np.zeros((0, 3, 8, 8), np.float32)}
+    reason, message = refusal(with_arrays(members("timm_vit"), empty))
+    assert (reason, "which holds no numbers" in message) == ("BAD_WEIGHTS", True)
+
+
+def test_padding_that_leaves_no_positions_is_refused() -> None:
+    reason, message = refusal(with_config(members("roberta_words"), pad_token_id=23))
+    assert (reason, "pad_token_id leaves no positions" in message) == ("BAD_CONFIG", True)
 
 
 def test_an_array_in_two_of_the_files_is_refused() -> None:

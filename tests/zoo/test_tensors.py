@@ -62,6 +62,8 @@ LIES = {
     "an entry that is none": {"a": 7},
     "an unknown dtype": {"a": ENTRY | {"dtype": "F31"}},
     "a shape of another size": {"a": ENTRY | {"shape": [3]}},
+    "an infinite side": {"a": ENTRY | {"shape": [float("inf")]}},
+    "more sides than are multiplied in a second": {"a": ENTRY | {"shape": [10**18] * 200_000}},
     "a negative shape": {"a": ENTRY | {"shape": [-1, -2]}},
     "a hole": {"a": ENTRY | {"data_offsets": [4, 12]}},
     "an overlap": {"a": ENTRY, "b": ENTRY},

@@ -85,6 +85,8 @@ CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "an array that is longer": lambda h: h["arrays"][0].__setitem__(1, [4, 300]),
     "an array that belongs to nothing": lambda h: h["layers"][0].update(weights=[0]),
     "an array that is not there": lambda h: h["layers"][0].update(weights=[0, 2]),
+    "a report that moves the cursor": lambda h: h["report"]["unexpected"].append("\x1b[2J"),
+    "a report of half a sign": lambda h: h["report"]["notes"].append("\ud800"),
     "a class that is a path": lambda h: h["layers"][0].update({"class": "os.system"}),
     "a name that is a path": lambda h: h["layers"][0].update(name="../d"),
     "a config that is no object": lambda h: h["layers"][0].update(config=[]),

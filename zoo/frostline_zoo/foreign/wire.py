@@ -21,7 +21,7 @@ from frostline_zoo.errors import ExhaustedError, InvalidError
 from frostline_zoo.foreign.draft import Draft
 from frostline_zoo.foreign.json_text import parsed
 from frostline_zoo.foreign.tree import Group, KerasNetwork, Stored, Weights
-from frostline_zoo.foreign.wire_checks import Arrays, bad, integer, items, plain_object, record, text
+from frostline_zoo.foreign.wire_checks import Arrays, as_line, bad, integer, items, line, plain_object, record, text
 from frostline_zoo.foreign.wire_draft import draft_from_json, draft_to_json
 from frostline_zoo.tensors import DTYPES, Array
 
@@ -34,6 +34,7 @@ _MAX_DEPTH = 200
 _MAX_RANK = 8
 _MAX_NOTES = 1_000
 _LONGEST_NAME = 1_000
+_LONGEST_NOTE = 500
 _STEP = 64
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -62,11 +63,12 @@ def encode(network: Parsed) -> Iterator[bytes | memoryview]:
     if isinstance(network, Draft):
         header = draft_to_json(network, number_of)
     elif isinstance(network, Weights):
-        if any(len(name) > _LONGEST_NAME for name in network.arrays):
-            text = f"the name of an array is longer than {_LONGEST_NAME} characters: save it under a shorter one"
+        if any(len(name) > _LONGEST_NAME or not name.isprintable() for name in network.arrays):
+            text = f"the name of an array is no line of up to {_LONGEST_NAME} characters: save it under another one"
             raise InvalidError(text, reason="BAD_WEIGHTS")
         arrays_by_name = {name: number_of(array) for name, array in network.arrays.items()}
-        header = {"kind": "weights", "named": arrays_by_name, "notes": list(network.notes[:_MAX_NOTES])}
+        notes = [as_line(note, _LONGEST_NOTE) for note in network.notes[:_MAX_NOTES]]
+        header = {"kind": "weights", "named": arrays_by_name, "notes": notes}
     else:
         header = {
             "kind": "keras",
@@ -142,7 +144,7 @@ def _keras(header: dict[str, Any], arrays: Arrays) -> KerasNetwork:
     fields = record(header, "kind", "layout", "config", "keras_version", "weights", "notes")
     if fields["kind"] != "keras" or fields["layout"] not in ("keras", "keras_h5"):
         raise bad("it is of an unknown kind")
-    notes = tuple(text(note, 500) for note in items(fields["notes"], 100))
+    notes = tuple(line(note, _LONGEST_NOTE) for note in items(fields["notes"], 100))
     weights = _group_from_json(fields["weights"], arrays)
     return KerasNetwork(fields["layout"], fields["config"], text(fields["keras_version"], 40), weights, notes)
 
@@ -150,9 +152,9 @@ def _keras(header: dict[str, Any], arrays: Arrays) -> KerasNetwork:
 def _weights(header: dict[str, Any], arrays: Arrays) -> Weights:
     fields = record(header, "kind", "named", "notes")
     named: dict[str, Stored] = {
-        text(name, _LONGEST_NAME): arrays.take(number) for name, number in plain_object(fields["named"]).items()
+        line(name, _LONGEST_NAME): arrays.take(number) for name, number in plain_object(fields["named"]).items()
     }
-    return Weights(named, tuple(text(note, 500) for note in items(fields["notes"], _MAX_NOTES)))
+    return Weights(named, tuple(line(note, _LONGEST_NOTE) for note in items(fields["notes"], _MAX_NOTES)))
 
 
 _READ: dict[str, Callable[[dict[str, Any], Arrays], Parsed]] = {"draft": draft_from_json, "weights": _weights}

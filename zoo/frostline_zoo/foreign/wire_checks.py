@@ -55,9 +55,19 @@ def text(value: Any, longest: int = _MAX_TEXT) -> str:
     """Returns a text of at most `longest` characters."""
     if not isinstance(value, str) or len(value) > longest:
         raise bad("no text, or a very long one")
-    if any("\ud800" <= each <= "\udfff" for each in value):  # halves of surrogate pairs, which no message can hold
-        raise bad("a text that cannot be written")
     return value
+
+
+def as_line(value: str, longest: int) -> str:
+    """Returns a text that a file may have a part in as `line` takes it: what cannot be shown is escaped."""
+    return (value if value.isprintable() else repr(value)[1:-1])[:longest]
+
+
+def line(value: Any, longest: int = _MAX_TEXT) -> str:
+    """Returns a text that people are told: it moves no terminal's cursor, and any message can hold it."""
+    if not text(value, longest).isprintable():
+        raise bad("no line of text")
+    return str(value)
 
 
 def integer(value: Any, most: int = 1 << 48) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from frostline_zoo.errors import ExhaustedError, InvalidError
 from frostline_zoo.foreign.draft import Draft, DraftLayer, Report
 from frostline_zoo.foreign.tree import Stored
-from frostline_zoo.foreign.wire_checks import Arrays, bad, integer, items, plain_object, record, text
+from frostline_zoo.foreign.wire_checks import Arrays, as_line, bad, integer, items, line, plain_object, record, text
 from frostline_zoo.manifest import Call, Input, TensorRef
 from frostline_zoo.preprocessing import Preprocessing
 from frostline_zoo.tensors import DTYPES
@@ -52,9 +52,9 @@ def draft_to_json(draft: Draft, number_of: Callable[[Stored], int]) -> dict[str,
         "outputs": [list(output) for output in draft.outputs],
         "preprocessing": draft.preprocessing.to_json(),
         "report": {
-            **{key: [line[:_LONGEST_LINE] for line in getattr(report, key)] for key in _LINES},
-            "renamed": [[name[:_LONGEST_LINE] for name in pair] for pair in report.renamed],
-            "differing": report.differing,
+            **{key: [as_line(each, _LONGEST_LINE) for each in getattr(report, key)] for key in _LINES},
+            "renamed": [[as_line(name, _LONGEST_LINE) for name in pair] for pair in report.renamed],
+            "differing": [[as_line(name, _LONGEST_LINE), theirs, ours] for name, theirs, ours in report.differing],
         },
     }
 
@@ -145,19 +145,23 @@ def _name(value: Any) -> str:
 
 def _report(value: Any) -> Report:
     fields = record(value, "matched", "renamed", "missing", "unexpected", "differing", "notes")
-    lines = {key: [text(line, _LONGEST_LINE) for line in _reported(fields[key])] for key in _LINES}
+    lines = {key: [_line(each) for each in _reported(fields[key])] for key in _LINES}
     renamed = [
-        (text(theirs, _LONGEST_LINE), text(ours, _LONGEST_LINE))
+        (_line(theirs), _line(ours))
         for theirs, ours in (items(pair, 2, least=2) for pair in _reported(fields["renamed"]))
     ]
     differing = [
-        (text(name, _LONGEST_LINE), _shape(theirs), _shape(ours))
+        (_line(name), _shape(theirs), _shape(ours))
         for name, theirs, ours in (items(each, 3, least=3) for each in _reported(fields["differing"]))
     ]
     return Report(renamed=renamed, differing=differing, **lines)
 
 
 _LINES = ("matched", "missing", "unexpected", "notes")
+
+
+def _line(value: Any) -> str:
+    return line(value, _LONGEST_LINE)
 
 
 def _reported(value: Any) -> list[Any]:
