@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,6 @@ LIES = {
     "an unknown dtype": {"a": ENTRY | {"dtype": "F31"}},
     "a shape of another size": {"a": ENTRY | {"shape": [3]}},
     "an infinite side": {"a": ENTRY | {"shape": [float("inf")]}},
-    "more sides than are multiplied in a second": {"a": ENTRY | {"shape": [10**18] * 200_000}},
     "a negative shape": {"a": ENTRY | {"shape": [-1, -2]}},
     "a hole": {"a": ENTRY | {"data_offsets": [4, 12]}},
     "an overlap": {"a": ENTRY, "b": ENTRY},
@@ -78,6 +78,14 @@ def test_a_header_that_lies_is_refused(header: object) -> None:
     text = json.dumps(header).encode()
     with pytest.raises(CorruptError):
         decode_tensors(len(text).to_bytes(8, "little") + text + bytes(8))
+
+
+def test_a_shape_of_very_many_sides_is_refused_before_they_are_multiplied() -> None:
+    text = json.dumps({"a": ENTRY | {"shape": [10**18] * 200_000}}).encode()
+    started = time.process_time()
+    with pytest.raises(CorruptError):
+        decode_tensors(len(text).to_bytes(8, "little") + text + bytes(8))
+    assert time.process_time() - started < 5
 
 
 def test_a_header_longer_than_its_file_is_refused() -> None:
