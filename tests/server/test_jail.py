@@ -215,6 +215,34 @@ def test_a_caller_that_goes_away_takes_the_process_along(tmp_path: Path, good: P
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+WITHOUT_END = "while True: os.write(1, b'D' + struct.pack('>I', 1 << 20) + bytes(1 << 20))"
+
+
+@pytest.mark.parametrize("how", ["the caller goes away", "it takes too long", "what it says cannot be written"])
+def test_a_process_that_is_far_ahead_ends_too_and_leaves_its_room(tmp_path: Path, good: Path, how: str) -> None:
+    async def run() -> None:
+        jail, members = Jail(child(tmp_path, WITHOUT_END), lambda _: Limits(1 << 30, 20, 2)), [Member("good.h5", 0, 0)]
+        is_behind = asyncio.Event()
+
+        async def write(_: bytes) -> None:
+            if how == "what it says cannot be written":
+                await asyncio.sleep(0.5)  # in which it gets ahead
+                raise OSError
+            is_behind.set()
+            await asyncio.sleep(60)
+
+        for _ in range(3):  # of which two at a time have room
+            reading = asyncio.ensure_future(jail.read(good, members, "good.h5", "auto", write))
+            if how == "the caller goes away":
+                await is_behind.wait()
+                await asyncio.sleep(0.5)
+                reading.cancel()
+            (ended,) = await asyncio.gather(reading, return_exceptions=True)
+            assert isinstance(ended, OSError | ExhaustedError | asyncio.CancelledError), ended
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
 def test_a_server_says_whether_its_jail_is_whole(tmp_path: Path) -> None:
     with serve(tmp_path, workers=False) as address, grpc.insecure_channel(address) as channel:
         request = health_pb2.HealthCheckRequest(service="frostline.sandbox")

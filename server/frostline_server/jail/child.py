@@ -15,12 +15,12 @@ import os
 import struct
 import sys
 
+from frostline_server.jail.limits import LONGEST_PIECE_BYTES
 from frostline_server.jail.locks import lock
 from frostline_zoo.errors import ExhaustedError, ZooError
 from frostline_zoo.foreign.files import Files, Member
 from frostline_zoo.foreign.reader import answer, format_in, reader_for
 
-LONGEST_PIECE_BYTES = 1 << 20
 _MORE_FILES_THAN_ANYBODY_HAS = 1 << 16
 _PRELOADED = (encodings.cp437,)
 

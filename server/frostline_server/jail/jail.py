@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from frostline_server.jail.limits import Limits, limits_for
+from frostline_server.jail.limits import LONGEST_PIECE_BYTES, Limits, limits_for
 from frostline_zoo.errors import ExhaustedError, InvalidError, ZooError
 from frostline_zoo.foreign.files import Member
 from frostline_zoo.foreign.wire import MAX_BYTES
@@ -27,7 +27,6 @@ AT_ONCE = 2
 COMMAND = (sys.executable, "-I", "-m", "frostline_server.jail.child")
 # All of the environment: one thread, and no plugins of HDF5 from anywhere.
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "HDF5_PLUGIN_PATH": "::", "LC_ALL": "C.UTF-8"}
-_LONGEST_PIECE_BYTES = 1 << 20
 _LONGEST_REFUSAL_BYTES = 16 << 10
 _REASON = re.compile(r"[A-Z][A-Z0-9_]{1,39}")
 _HEAD = struct.Struct(">cI")
@@ -99,9 +98,7 @@ class Jail:
                 log.warning("a reader of files sent nonsense", what=str(error))
                 raise _crashed() from None
             finally:
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
+                await _end(process)
 
     async def _start(self, content: Path) -> asyncio.subprocess.Process:
         descriptor = os.open(content, os.O_RDONLY | os.O_CLOEXEC)
@@ -115,10 +112,20 @@ class Jail:
                 pass_fds=[descriptor],
                 env=ENVIRONMENT,
                 cwd="/",
-                limit=4 * _LONGEST_PIECE_BYTES,
+                limit=4 * LONGEST_PIECE_BYTES,
             )
         finally:
             os.close(descriptor)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kills a process that still runs, and waits for its end, which shows only once all that it said is taken."""
+    assert process.stdout is not None
+    if process.returncode is None:
+        process.kill()
+    while await process.stdout.read(LONGEST_PIECE_BYTES):
+        pass
+    await process.wait()
 
 
 async def _ask(process: asyncio.subprocess.Process, request: bytes) -> None:
@@ -136,7 +143,7 @@ async def _receive(process: asyncio.subprocess.Process, write: Write) -> None:
     while True:
         try:
             kind, length = _HEAD.unpack(await process.stdout.readexactly(_HEAD.size))
-            if length > _LONGEST_PIECE_BYTES:
+            if length > LONGEST_PIECE_BYTES:
                 raise _NonsenseError("a long piece")
             piece = await process.stdout.readexactly(length)
         except asyncio.IncompleteReadError:

@@ -13,6 +13,9 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _NOBODY = 65534
 _MAX_FILES = 16
 
+LONGEST_PIECE_BYTES = 1 << 20
+"""How much the process says of its answer at once."""
+
 
 @dataclass(frozen=True)
 class Limits:
