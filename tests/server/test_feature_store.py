@@ -142,6 +142,50 @@ def test_the_checksum_sees_every_single_changed_word() -> None:
             assert row_checksums(changed)[0] != before
 
 
+@pytest.mark.parametrize("lanes", [1, 2, 4, 8])
+@pytest.mark.parametrize("count", [2, 4, 40])
+def test_the_checksum_sees_the_same_bit_flipped_in_several_words(count: int, lanes: int) -> None:
+    words = RNG.integers(0, 2**64, (1, 40), dtype=np.uint64)
+    before = row_checksums(words)[0]
+    for bit in range(64 // lanes):
+        changed = words.copy()
+        changed[0, :count] ^= np.uint64(sum(1 << bit + 64 // lanes * lane for lane in range(lanes)))
+        assert row_checksums(changed)[0] != before, f"bit {bit}"
+
+
+@pytest.mark.parametrize("stuck", [0, 1])
+def test_the_checksum_sees_a_bit_that_is_stuck(stuck: int) -> None:
+    rows = RNG.standard_normal((200, 64)).astype(np.float32)
+    for bit in range(32):
+        words = rows.view(np.uint32)
+        mask = np.uint32(1 << bit)
+        changed = words | mask if stuck else words & ~mask
+        differs = (changed != words).any(axis=1)
+        seen = row_checksums(as_words(changed)) != row_checksums(as_words(words))
+        assert (seen == differs).all(), f"bit {bit}"
+
+
+def unmixed(word: int) -> int:
+    """Returns the word that is mixed into `word`: x ^ x >> 31."""
+    return word ^ word >> 31 ^ word >> 62
+
+
+def test_a_row_is_not_taken_for_that_of_a_key_with_the_same_hash(tmp_path: Path) -> None:
+    own, other = keys(1), keys(1)
+    mixed = [int(word) ^ int(word) >> 31 for word in own[0, :2]]
+    first, second = (int(row_checksums(np.eye(5, dtype=np.uint64))[place]) for place in (0, 1))
+    other[0, 0] = unmixed((mixed[0] + second) % 2**64)
+    other[0, 1] = unmixed((mixed[1] - first) % 2**64)
+    assert row_checksums(own) == row_checksums(other)
+    assert (own != other).any()
+    trunk = FeatureStore(tmp_path).open(TRUNK, (3,), "float32")
+    trunk.append(own, np.ones((1, 3), np.float32))
+    assert not read(trunk, other)[0].any()
+    trunk.append(other, np.zeros((1, 3), np.float32))
+    assert read(trunk, other)[1].tolist() == [[0, 0, 0]]
+    assert not read(trunk, own)[0].any()  # computed again, which costs time and nothing else
+
+
 def test_words_hold_rows_of_any_size() -> None:
     for shape, dtype in [((), "u1"), ((3,), "u1"), ((5,), "f2"), ((2, 3), "f4"), ((0,), "f4")]:
         rows = RNG.integers(0, 100, (4, *shape)).astype(dtype)

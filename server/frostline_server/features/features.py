@@ -34,6 +34,7 @@ _CHUNK_BYTES = 32 << 20
 _CHUNK_BATCHES = 4
 _CHUNKS = 8
 _IN_FLIGHT = 4
+_VIEWS_FOUND = 8
 _UNWRITABLE = "the disk does not take them; the job goes on"
 
 
@@ -157,7 +158,9 @@ class Features:
             cost = seconds / computed if computed and computed >= self.chunk_rows // 4 else None
             end = partial(self._end_filling, locks.pop_all(), len(self) * len(views) - computed, cost)
         if into_memory:
-            self._ending = _in_background(end)
+            thread = ThreadPoolExecutor(1, thread_name_prefix="end-of-filling")
+            self._ending = thread.submit(end)
+            thread.shutdown(wait=False)
         else:
             end()
 
@@ -203,6 +206,8 @@ class Features:
 
     def look_up(self, view: int = 0) -> None:
         """Finds all rows of a view in the store at once, for many reads of some of them."""
+        if len(self._found) >= _VIEWS_FOUND * len(self.tensors):
+            self._found = {}
         for tensor, rows in zip(self.tensors, self._rows, strict=True):
             if rows is not None:
                 found = self._find(rows, tensor, slice(None), view)
@@ -381,13 +386,6 @@ class Features:
             outputs = trunk.forward([array[taken] for array in rows], digests[taken], view)
             parts.append([output[: len(batch)] for output in outputs])
         return [_joined(arrays) for arrays in zip(*parts, strict=True)]
-
-
-def _in_background(action: Callable[[], None]) -> Future[None]:
-    thread = ThreadPoolExecutor(1, thread_name_prefix="end-of-filling")
-    done = thread.submit(action)
-    thread.shutdown(wait=False)
-    return done
 
 
 def _joined(arrays: Sequence[Array]) -> Array:

@@ -114,6 +114,10 @@ class TrunkRows:
             return Found(np.full(len(keys), _NOWHERE), np.zeros(len(keys), np.uint64), index)
         found = np.minimum(np.searchsorted(index.hashes, hashes), len(index.hashes) - 1)
         addresses = np.where(index.hashes[found] == hashes, index.addresses[found], _NOWHERE)
+        places, runs = self._by_segment(addresses)
+        for segment, run, place_of in runs:  # the hash finds a row, the key says whether it is the one asked for
+            asked = places[run]
+            addresses[asked[~segment.has_keys(place_of, keys[asked])]] = _NOWHERE
         return Found(addresses, index.checksums[found], index)
 
     def is_newest(self, found: Found) -> bool:
@@ -140,20 +144,16 @@ class TrunkRows:
         """Reads rows into memory of this thread's, verifies them there, and takes each to where it belongs, which is
         twice as fast for small rows as to put it there.
         """
-        places = np.argsort(sought.addresses)  # in which the disk has them
-        places = places[len(places) - np.count_nonzero(sought.are_there) :]
+        places, runs = self._by_segment(sought.addresses)
         if not len(places):
             return
-        segment_of, place_of = np.divmod(sought.addresses[places], 1 << _PLACE_BITS)
-        starts = [0, *(np.flatnonzero(np.diff(segment_of)) + 1).tolist(), len(places)]
-        if self._is_on_disk(segment_of, place_of):
-            for start, end in itertools.pairwise(starts):
-                self._segments[segment_of[start]].fetch(place_of[start:end])
+        if self._is_on_disk(sought.addresses[places]):
+            for segment, _, place_of in runs:
+                segment.fetch(place_of)
         words = self._scratch(len(places))
         is_whole = np.ones(len(places), bool)
-        for start, end in itertools.pairwise(starts):
-            is_whole[start:end] = self._segments[segment_of[start]].copy(place_of[start:end], words[start:end])
-        # The hash finds a row; the checksum, which covers the whole key, says whether it is the one asked for.
+        for segment, run, place_of in runs:
+            is_whole[run] = segment.copy(place_of, words[run])
         is_whole &= row_checksums(words) == sought.checksums[places]
         present[places[is_whole]] = True
         if not self.row_bytes:
@@ -166,6 +166,18 @@ class TrunkRows:
         came_from[places] = np.arange(len(places))
         np.take(rows, came_from, axis=0, out=target, mode="clip")
 
+    def _by_segment(self, addresses: Array) -> tuple[Array, list[tuple[Segment, slice, Array]]]:
+        """Returns which of the addresses (n,) are somewhere, in the order in which the disk has them: (k,).
+
+        And each segment with some of them, with which of the k those are and their places in it.
+        """
+        places = np.argsort(addresses)
+        places = places[len(places) - np.count_nonzero(addresses != _NOWHERE) :]
+        segment_of, place_of = np.divmod(addresses[places], 1 << _PLACE_BITS)
+        ends = [*(np.flatnonzero(np.diff(segment_of)) + 1).tolist(), len(places)] if len(places) else []
+        runs = [slice(start, end) for start, end in itertools.pairwise([0, *ends])]
+        return places, [(self._segments[segment_of[run.start]], run, place_of[run]) for run in runs]
+
     def _scratch(self, count: int) -> Words:
         """Returns room for `count` rows, this thread's until it asks again: memory that is new costs a pass over it."""
         if len(getattr(self._local, "words", ())) < count:
@@ -173,12 +185,13 @@ class TrunkRows:
         words: Words = self._local.words[:count]
         return words
 
-    def _is_on_disk(self, segment_of: Array, place_of: Array) -> bool:
+    def _is_on_disk(self, addresses: Array) -> bool:
         """Returns whether rows come from the disk and not from memory: whether one of a few did, now and then."""
-        if not self._until_probe:
+        if self._until_probe <= 0:  # several threads count it down
             faults, self._was_on_disk = _major_faults(), False
-            for at in range(0, len(place_of), max(1, len(place_of) // _PROBED)):
-                self._segments[segment_of[at]].copy(place_of[at : at + 1], np.empty((1, self._row_words), np.uint64))
+            for address in addresses[:: max(1, len(addresses) // _PROBED)].tolist():
+                segment, place = divmod(address, 1 << _PLACE_BITS)
+                self._segments[segment].copy(np.array([place]), np.empty((1, self._row_words), np.uint64))
                 if _major_faults() > faults:
                     self._was_on_disk = True
                     break

@@ -6,7 +6,7 @@ A segment is canonical safetensors with
     rows       (n, m) uint64   the row's bytes, filled up with zeros to whole words
     checksums  (n,)   uint64   over the trunk's digest, the key and the row
 
-The checksum covers the key and the trunk, so a row that stands under another's name is as wrong as a flipped bit.
+The checksum covers the trunk and the key's hash, so a row that stands under another's name is as wrong as a flipped bit.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,11 +65,19 @@ class Segment:
             raise CorruptError("not a feature segment")
         if self._rows.ndim != 2 or any(array.dtype != np.uint64 for array in (keys, self._rows, checksums)):
             raise CorruptError("not a feature segment")
+        self._keys = keys
         self.row_words = self._rows.shape[1]
         self._rows_at = status.st_size - self._rows.nbytes  # the last of the three, by name
         self.hashes = row_checksums(keys)
         self.row_checksums = checksums - _checksums_of_keys(trunk, self.hashes)
         self._path = path
+
+    def has_keys(self, places: np.ndarray[tuple[int], np.dtype[np.int64]], keys: Words) -> np.ndarray[Any, Any]:
+        """Returns which of the rows at `places` (k,) are those of the keys (k, 5)."""
+        if not self._is_there():
+            return np.zeros(len(places), bool)
+        same: np.ndarray[Any, Any] = (np.take(self._keys, places, axis=0) == keys).all(axis=1)
+        return same
 
     def copy(self, places: np.ndarray[tuple[int], np.dtype[np.int64]], out: Words) -> bool:
         """Copies the rows at `places` (k,) into `out` (k, m), and returns whether the file is still there.
