@@ -165,25 +165,29 @@ def test_the_checksum_sees_a_bit_that_is_stuck(stuck: int) -> None:
         assert (seen == differs).all(), f"bit {bit}"
 
 
-def unmixed(word: int) -> int:
-    """Returns the word that is mixed into `word`: x ^ x >> 31."""
-    return word ^ word >> 31 ^ word >> 62
+def keys_of_one_hash() -> tuple[np.ndarray, np.ndarray]:
+    """Returns two keys with the same hash: differences x and y of the first two halves of words, a * x + b * y = 0."""
+    weights = row_checksums(np.eye(10, dtype=np.uint32).view(np.uint64))
+    ratio = -int(weights[0]) * pow(int(weights[1]), -1, 2**64) % 2**64
+    (large, before), (y, x) = (2**64, 0), (ratio, 1)
+    while y >= 2**32:  # Euclid's algorithm: in every step y = x * ratio modulo 2**64
+        (large, before), (y, x) = (y, x), (large % y, before - large // y * x)
+    one, other = np.zeros((2, 1, 10), np.uint32)
+    one[0, 0], other[0, 0] = max(0, -x), max(0, x)
+    other[0, 1] = y
+    return one.view(np.uint64), other.view(np.uint64)
 
 
 def test_a_row_is_not_taken_for_that_of_a_key_with_the_same_hash(tmp_path: Path) -> None:
-    own, other = keys(1), keys(1)
-    mixed = [int(word) ^ int(word) >> 31 for word in own[0, :2]]
-    first, second = (int(row_checksums(np.eye(5, dtype=np.uint64))[place]) for place in (0, 1))
-    other[0, 0] = unmixed((mixed[0] + second) % 2**64)
-    other[0, 1] = unmixed((mixed[1] - first) % 2**64)
-    assert row_checksums(own) == row_checksums(other)
-    assert (own != other).any()
+    one, other = keys_of_one_hash()
+    assert row_checksums(one) == row_checksums(other)
+    assert (one != other).any()
     trunk = FeatureStore(tmp_path).open(TRUNK, (3,), "float32")
-    trunk.append(own, np.ones((1, 3), np.float32))
+    trunk.append(one, np.ones((1, 3), np.float32))
     assert not read(trunk, other)[0].any()
     trunk.append(other, np.zeros((1, 3), np.float32))
     assert read(trunk, other)[1].tolist() == [[0, 0, 0]]
-    assert not read(trunk, own)[0].any()  # computed again, which costs time and nothing else
+    assert not read(trunk, one)[0].any()  # computed again, which costs time and nothing else
 
 
 def test_words_hold_rows_of_any_size() -> None:
