@@ -3,11 +3,11 @@
     checksum(x) = sum(a[k] * c[k]) mod 2**64, over the 32-bit halves c of the words, with pseudo-random 64-bit a[k]
 
 A multilinear hash. Any change within one half changes the sum with certainty, changes of several halves go unseen once
-in 2**32 at the worst. Halves, since modulo 2**64 the high bits of a wider factor count little: of words as they are, two
-sign bits that flip would always cancel.
+in 2**32 at the worst. Halves, since modulo 2**64 the high bits of a wider factor count little: were whole words summed,
+two sign bits that flip would always cancel.
 
-It is computed as two sums of words, which NumPy does several times as fast: with weights w over the words x as they are,
-and with weights v over those that begin in the middle of one and end in the middle of the next. So
+It is computed as two sums of words, which NumPy does several times as fast: with weights w over the words x as they
+are, and with weights v over those that begin in the middle of one and end in the middle of the next. So
 
     a[2i] = w[i] + 2**32 * v[i - 1]        a[2i + 1] = 2**32 * w[i] + v[i]        v = 0 outside
 

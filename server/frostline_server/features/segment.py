@@ -6,7 +6,7 @@ A segment is canonical safetensors with
     rows       (n, m) uint64   the row's bytes, filled up with zeros to whole words
     checksums  (n,)   uint64   over the trunk's digest, the key and the row
 
-The checksum covers the trunk and the key's hash, so a row that stands under another's name is as wrong as a flipped bit.
+The checksum covers the trunk and the key's hash, so a row under another's name is as wrong as a flipped bit.
 """
 
 from __future__ import annotations

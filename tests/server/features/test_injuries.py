@@ -26,7 +26,7 @@ def injure(chance: random.Random, root: Path) -> None:
     if not segments:
         return
     path, other = chance.choice(segments), chance.choice(segments)
-    match chance.randrange(7):
+    match chance.randrange(8):
         case 0:  # one bit, in the very file that is mapped
             with path.open("r+b") as file:
                 place = chance.randrange(path.stat().st_size)
@@ -50,6 +50,11 @@ def injure(chance: random.Random, root: Path) -> None:
             shutil.rmtree(chance.choice([path.parent, path.parent.parent]))
         case 6:
             path.write_bytes(chance.randbytes(path.stat().st_size))
+        case 7:  # one bit of every four bytes is stuck, such as the signs of all numbers
+            content, place = np.fromfile(path, np.uint8), chance.randrange(4)
+            content[len(content) % 4 + place :: 4] &= 255 ^ 1 << chance.randrange(8)
+            with path.open("r+b") as file:
+                file.write(content.data)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
