@@ -1,0 +1,53 @@
+"""A running job whose features are cut short under it, again and again, ends with the weights that it has otherwise."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from frostline_client import Client
+from frostline_client.events import EpochEnded
+from frostline_server.embedded import serve
+
+pytestmark = pytest.mark.slow  # a warm worker takes seconds, and each time that one ends another one is needed
+
+EPOCHS, COUNT = 12, 4096
+RECIPE = {
+    "base": "wide",
+    "reuse": {"through": "wide"},
+    "head": [{"Dense": {"units": 2}}],
+    "data": {"train": "rows"},
+    "stages": [{"freeze": {"through": "wide"}, "epochs": EPOCHS, "batch_size": 32}],
+}
+
+
+def weights_of(zoo: Client, name: str, folder: Path) -> list[np.ndarray]:
+    zoo.models.export(name, folder / f"{name}.keras")
+    return keras.models.load_model(folder / f"{name}.keras").get_weights()
+
+
+def test_features_that_are_cut_short_under_a_running_job_change_no_weight(tmp_path: Path) -> None:
+    rows = np.random.default_rng(3).normal(size=(COUNT, 8)).astype(np.float32)
+    inputs = keras.Input((8,))
+    keras.Model(inputs, keras.layers.Dense(4096, "relu", name="wide")(inputs)).save(tmp_path / "wide.keras")
+    data = tmp_path / "data"
+    with serve(data, options=["--feature-memory", "1MiB"]) as address, Client(address) as zoo:
+        zoo.models.import_file(tmp_path / "wide.keras", "wide")
+        zoo.datasets.push("rows", rows, (rows[:, 0] > 0).astype(np.int64))
+        zoo.jobs.submit({**RECIPE, "name": "quiet"}).result()
+        job = zoo.jobs.submit({**RECIPE, "name": "disturbed"})
+        cut = 0
+        for event in job.watch():
+            if isinstance(event, EpochEnded) and event.epoch in (2, 3, 5, 8):
+                for path in (data / "features").rglob("*.safetensors"):
+                    os.truncate(path, path.stat().st_size // 2)
+                    cut += 1
+        assert cut
+        job.result()
+        quiet, disturbed = (weights_of(zoo, name, tmp_path) for name in ("quiet", "disturbed"))
+    for one, other in zip(quiet, disturbed, strict=True):
+        np.testing.assert_array_equal(one, other)
