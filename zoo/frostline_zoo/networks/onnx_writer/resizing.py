@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from frostline_zoo.networks.onnx_writer.step import Step
 
 _NEAREST = {"mode": "nearest", "coordinate_transformation_mode": "half_pixel", "nearest_mode": "round_prefer_ceil"}
@@ -28,9 +30,10 @@ def _pairs(value: Any, count: int) -> list[tuple[int, int]]:
 
 def _pad(step: Step) -> str:
     axes = _axes(step)
-    pairs = _pairs(step.config["padding"], len(axes))
-    pads = step.graph.constant([before for before, _ in pairs] + [after for _, after in pairs], "int64")
-    return step.graph.op("Pad", step.x, pads, "", step.graph.constant(axes, "int64"))
+    # For all axes: ONNX Runtime loses the input that names some of them when it optimizes a graph.
+    pads = np.zeros((2, step.rank), np.int64)
+    pads[:, axes] = np.transpose(_pairs(step.config["padding"], len(axes)))
+    return step.graph.op("Pad", step.x, step.graph.constant(pads.ravel().tolist(), "int64"))
 
 
 def _crop(step: Step) -> str:
