@@ -57,6 +57,36 @@ def test_rows_come_in_pieces_into_one_canonical_file(tmp_path: Path) -> None:
     assert encode_tensors(decode_tensors(segment.read_bytes())) == segment.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((3, 5), "float32"), ((7,), "float16"), ((4, 512), "float32"), ((0,), "float32")]
+)
+def test_rows_come_back_from_the_disk_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], dtype: str
+) -> None:
+    monkeypatch.setattr(TrunkRows, "_is_on_disk", lambda *_: True)  # whatever the system keeps in memory of new files
+    rows = RNG.standard_normal((50, *shape)).astype(dtype)
+    trunk = FeatureStore(tmp_path).open(TRUNK, shape, dtype)
+    for start in range(0, 40, 20):
+        trunk.append(keys(40)[start : start + 20], rows[start : start + 20])
+    order = RNG.permutation(50)
+    wanted = np.concatenate([keys(40), keys(10, seed=7)])[order]
+    present, out = read(trunk, wanted)
+    assert (present == (order < 40)).all()
+    assert out[present].tobytes() == rows[order][present].tobytes()
+    if not rows[0].nbytes:
+        return
+    first, second = sorted(tmp_path.rglob("*.safetensors"))
+    first.unlink()
+    content = bytearray(second.read_bytes())
+    content[-1] ^= 1  # of the last row's last number, or what fills it up
+    second.write_bytes(content)
+    present, out = read(trunk, wanted)
+    assert (present == ((order >= 20) & (order < 39))).all()
+    assert out[present].tobytes() == rows[order][present].tobytes()
+    second.write_bytes(content[:-1])
+    assert not read(trunk, wanted)[0].any()
+
+
 def test_rows_of_other_examples_trunks_and_views_are_not_there(tmp_path: Path) -> None:
     stored, _ = filled(tmp_path)
     store = FeatureStore(tmp_path)

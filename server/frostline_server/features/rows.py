@@ -141,30 +141,32 @@ class TrunkRows:
         return present
 
     def _read_block(self, sought: Found, out: Array, present: npt.NDArray[np.bool_]) -> None:
-        """Reads rows into memory of this thread's, verifies them there, and takes each to where it belongs, which is
-        twice as fast for small rows as to put it there.
+        """Reads rows and verifies them: where they belong if they come from the disk, and else in memory of this
+        thread's, from which they are taken to where they belong. Small rows are put there half as fast.
         """
         places, runs = self._by_segment(sought.addresses)
-        if not len(places):
+        if not len(places) or not self.row_bytes:
+            present[places] = True
             return
-        if self._is_on_disk(sought.addresses[places]):
-            for segment, _, place_of in runs:
-                segment.fetch(place_of)
-        words = self._scratch(len(places))
+        is_in_words, is_on_disk = 8 * self._row_words == self.row_bytes, self._is_on_disk(sought.addresses[places])
+        target = out.reshape(len(out), -1).view(np.uint64) if is_in_words else None
+        if is_on_disk and target is not None:
+            words, to = target, places
+        else:
+            words, to = self._scratch(len(places)), np.arange(len(places))
+        for segment, _, place_of in runs if is_on_disk else ():
+            segment.fetch(place_of)
         is_whole = np.ones(len(places), bool)
         for segment, run, place_of in runs:
-            is_whole[run] = segment.copy(place_of, words[run])
-        is_whole &= row_checksums(words) == sought.checksums[places]
+            is_whole[run] = segment.read(place_of, words, to[run]) if is_on_disk else segment.copy(place_of, words[run])
+        is_whole &= row_checksums(words)[to] == sought.checksums[places]
         present[places[is_whole]] = True
-        if not self.row_bytes:
+        if words is target:
             return
-        if 8 * self._row_words == self.row_bytes:
-            rows, target = words, out.reshape(len(out), -1).view(np.uint64)
-        else:
-            rows, target = from_words(words, self.shape, self.dtype), out
         came_from = np.zeros(len(out), np.int64)  # what is not present may become anything
-        came_from[places] = np.arange(len(places))
-        np.take(rows, came_from, axis=0, out=target, mode="clip")
+        came_from[places] = to
+        rows = words if target is not None else from_words(words, self.shape, self.dtype)
+        np.take(rows, came_from, axis=0, out=out if target is None else target, mode="clip")
 
     def _by_segment(self, addresses: Array) -> tuple[Array, list[tuple[Segment, slice, Array]]]:
         """Returns which of the addresses (n,) are somewhere, in the order in which the disk has them: (k,).

@@ -91,11 +91,7 @@ class Segment:
         return True
 
     def fetch(self, places: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
-        """Asks the disk for the rows at `places`, all at once, and waits for none.
-
-        A mapped row that is not in memory comes page by page as it is touched, one after the other, and where memory is
-        short each of them with neighbours that nobody needs: about a hundredth of what the disk can do.
-        """
+        """Asks the disk for the rows at `places`, all at once, and waits for none. Short of memory, not all come."""
         if not hasattr(os, "posix_fadvise"):
             return
         row_bytes = self.row_words * 8
@@ -107,6 +103,38 @@ class Segment:
                     os.posix_fadvise(handle, start, row_bytes, os.POSIX_FADV_WILLNEED)
             finally:
                 os.close(handle)
+
+    def read(
+        self,
+        places: np.ndarray[tuple[int], np.dtype[np.int64]],
+        out: Words,
+        to: np.ndarray[tuple[int], np.dtype[np.int64]],
+    ) -> bool:
+        """Reads the rows at `places` (k,) from the disk, and nothing else, to the places `to` (k,) of `out`; returns
+        whether the file is still there, and what it was.
+
+        A mapped row that is not in memory comes page by page as it is touched, each of them with neighbours that nobody
+        needs. Where memory is short these take the place of rows that were asked for, and all is read many times over.
+        """
+        row_bytes = self.row_words * 8
+        try:
+            handle = os.open(self._path, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            status = os.fstat(handle)
+            if (status.st_ino, status.st_size) != self._mapped:
+                return False
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_RANDOM)
+            for place, target in zip(places.tolist(), to.tolist(), strict=True):
+                if os.preadv(handle, [out[target].data], self._rows_at + place * row_bytes) != row_bytes:
+                    return False
+        except OSError:
+            return False
+        finally:
+            os.close(handle)
+        return True
 
     def _is_there(self) -> bool:
         try:
