@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -67,7 +68,8 @@ def receive(received: Received, pieces: Iterable[Any], progress: Progress | None
 class ReceivedFolder:
     """A folder that appears under its name whole or not at all, its files one after the other.
 
-    Leaving the `with` block without `keep` leaves nothing behind. An OSError names `path`.
+    Folders on the way to it are made when it is kept. Leaving the `with` block without `keep` leaves nothing behind. An
+    OSError names `path`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,7 +78,10 @@ class ReceivedFolder:
         if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
             number = errno.ENOTEMPTY if path.is_dir() else errno.EEXIST
             raise OSError(number, os.strerror(number), str(path))
-        self._staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        # In the nearest folder that is there: that shows now whether one can be made, and is on the same disk.
+        self._absent = [folder for folder in path.parents if not os.path.lexists(folder)]
+        nearest = path.parents[len(self._absent)]
+        self._staged = nearest / f".{path.name}.{os.getpid()}.tmp"
         with naming(path):
             self._staged.mkdir()
         self._file: ReceivedFile | None = None
@@ -112,8 +117,14 @@ class ReceivedFolder:
         self._end()
         with naming(self._path):
             _sync_folder(self._staged)
-            os.replace(self._staged, self._path)
-            _sync_folder(self._path.parent)
+            with ExitStack() as made:
+                for folder in reversed(self._absent):
+                    folder.mkdir(exist_ok=True)
+                    made.callback(_remove_empty, folder)
+                os.replace(self._staged, self._path)
+                made.pop_all()
+            for folder in (self._path, *self._absent):
+                _sync_folder(folder.parent)
 
     def __enter__(self) -> Self:
         return self
@@ -128,6 +139,11 @@ class ReceivedFolder:
             with naming(self._path), self._file as file:
                 file.keep()
             self._file = None
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):  # somebody else has put something there
+        folder.rmdir()
 
 
 def _sync_folder(folder: Path) -> None:

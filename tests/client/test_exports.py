@@ -38,17 +38,44 @@ def test_the_command_line_exports_every_format(frostline: Callable[..., Result],
         assert Path(path).exists()
 
 
-@pytest.mark.parametrize("taken", ["file", "busy folder", "absent folder"])
+@pytest.mark.parametrize("taken", ["file", "busy folder", "file on the way"])
 def test_a_folder_that_cannot_be_made_is_named_before_anything_is_computed(
     store_address: str, tmp_path: Path, taken: str
 ) -> None:
     path = tmp_path / "a" / "b"
-    if taken != "absent folder":
+    if taken == "file on the way":
+        path.parent.write_text("mine")
+    else:
         path.parent.mkdir()
         path.write_text("mine") if taken == "file" else (path / "mine").mkdir(parents=True)
-    with Client(store_address) as zoo, pytest.raises(OSError, match=r"exist|empty|No such") as refused:
+    with Client(store_address) as zoo, pytest.raises(OSError, match=r"exist|empty|Not a directory") as refused:
         zoo.models.export("no-such-model", path, format="saved_model")
     assert refused.value.filename == str(path)
+
+
+def test_the_first_command_of_the_page_makes_the_folders_on_the_way(
+    frostline: Callable[..., Result], trained: Any, address: str
+) -> None:
+    command = ("models", "export", "signs", "--format", "saved_model", "serving/mnist/1", "--server", address)
+    assert frostline(*command).stdout.startswith("serving/mnist/1: ")
+    assert os.listdir() == ["serving"]
+    assert os.listdir("serving/mnist") == ["1"]
+    again = frostline(*command)
+    assert again.stderr == "error: serving/mnist/1 is not empty: choose another path, or remove it\n"
+
+
+@pytest.mark.parametrize("broken", ["refused", "while it is kept"])
+def test_what_fails_leaves_no_folders_on_the_way(tmp_path: Path, broken: str) -> None:
+    def pieces() -> Any:
+        yield pb.ExportModelResponse(member="variables/index", data=b"1")
+        if broken == "refused":
+            raise InvalidError("broken")
+        (tmp_path / "serving").mkdir()
+        (tmp_path / "serving" / "mnist").symlink_to("nowhere")
+
+    with pytest.raises((InvalidError, OSError)), opened(tmp_path / "serving/mnist/1", "saved_model") as received:
+        receive(received, pieces(), None)
+    assert os.listdir(tmp_path) == ([] if broken == "refused" else ["serving"])
 
 
 @pytest.mark.parametrize("member", ["../out", "/out", "a/../../out", "..", "a\\b", "./"])

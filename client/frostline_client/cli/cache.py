@@ -53,7 +53,7 @@ def show(session: Session) -> None:
 @click.option("--unused-for", type=_Duration(), help="Features that no job has used for 30d, 12h, 45m, ...")
 @click.option("--all", "everything", is_flag=True, help="All features.")
 @click.option("--dry-run", is_flag=True, help="Remove nothing, and say what would be removed.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask. Without a terminal nobody is asked.")
 def prune(
     session: Session, model: str | None, unused_for: int | None, everything: bool, dry_run: bool, yes: bool
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -76,6 +77,9 @@ def _line(error: Exception) -> str:
     if isinstance(error, FileNotFoundError) and error.filename:
         folder = Path(error.filename).parent
         return f"no {f'file {error.filename}' if folder.is_dir() else f'folder {folder}'}: check the path"
+    if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+        what = "is not empty" if error.errno == errno.ENOTEMPTY else "is there already"
+        return f"{error.filename} {what}: choose another path, or remove it"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'this machine'}: {error.strerror.lower()}"
     return f"unexpected {type(error).__name__}: run it again with FROSTLINE_TRACEBACK=1 and report what it prints"

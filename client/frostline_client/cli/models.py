@@ -258,7 +258,7 @@ def pull(session: Session, model: str, folder: Path) -> None:
     "--format", default="keras", show_default=True, help="keras, saved_model (a folder), onnx or safetensors."
 )
 def export(session: Session, model: str, path: Path, format: str) -> None:
-    """Write a version to PATH in the format of another tool."""
+    """Write a version to PATH in the format of another tool. Folders on the way to a folder are made."""
     if format == "keras" and path.suffix != ".keras":
         raise click.UsageError(f"{path} is not named .keras, and Keras tells its formats by the name: end it so")
     with session.client() as zoo, transferring(f"export {model}") as progress:
