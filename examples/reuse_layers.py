@@ -21,11 +21,11 @@ def main(address: str | None = None) -> None:
     x, y = digits.images.astype("float32"), digits.target
 
     with Client(address) as zoo:
-        low = zoo.datasets.push("digits-0-4", x[y < 5], y[y < 5])
-        high = zoo.datasets.push("digits-5-9", x[y >= 5], y[y >= 5] - 5)
+        low = zoo.datasets.push("low-digits", x[y < 5], y[y < 5])
+        high = zoo.datasets.push("high-digits", x[y >= 5], y[y >= 5] - 5)
 
         base = zoo.train(
-            name="digits-0-4",
+            name="low-digits",
             head=[
                 layers.Flatten(),
                 layers.Dense(64, activation="elu", name="h1"),
@@ -41,7 +41,7 @@ def main(address: str | None = None) -> None:
         print(f"{base.name}: {base.parameter_count:,} parameters, {base.size_bytes:,} bytes")
 
         job = zoo.train(
-            name="digits-5-9",
+            name="high-digits",
             base=base,
             reuse="h2",  # kept, and frozen: its outputs are computed once for each example
             head=[layers.Dense(5, activation="softmax")],
