@@ -153,7 +153,6 @@ class _StagePlanner:
             known = self._known_seconds_per_row()
             without = self._rows_per_epoch * self._stage.epochs * known
             return self._planned(option, without, f"all {total} rows are in the store already")
-        self._check_budget()
         options = self._options()
         nowhere = next(option for option in options if option.kept == "nowhere")
         best = min(options, key=weighed)
@@ -312,16 +311,6 @@ class _StagePlanner:
 
     def _fits_memory(self, size_bytes: int) -> bool:
         return fits_memory(size_bytes, self._memory_bytes)
-
-    def _check_budget(self) -> None:
-        budget = self._store.budget_bytes
-        batch_bytes = self._stage.batch_size * self._row_bytes(self._cut)
-        if budget and batch_bytes > budget:
-            raise InvalidError(
-                f"one batch of features takes {told_bytes(batch_bytes)}, and the server's budget for features "
-                f"is {told_bytes(budget)}: start it with more --feature-bytes, or write cache: false",
-                reason="FEATURE_BUDGET",
-            )
 
     def _seconds_between(self, sources: Frontier | None, targets: Frontier) -> float:
         wanted = tuple(ref for ref in targets if not self._frozen.is_input(ref))

@@ -5,6 +5,7 @@ Checking a recipe is preparing it and going no further, so what passes the check
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,9 +14,11 @@ import numpy.typing as npt
 
 from frostline_server.training.assemble import assemble
 from frostline_server.training.augmentation import check_views
-from frostline_server.training.frozen import Part
+from frostline_server.training.frozen import Frozen, Part
 from frostline_server.training.keras_names import make
 from frostline_server.training.objective import Objective, as_targets, objective_of
+from frostline_server.training.plan import told_bytes
+from frostline_server.training.programs import Programs
 from frostline_server.training.recipe import Recipe
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.digests import digest_of, digest_of_json
@@ -78,6 +81,7 @@ def prepare(recipe: Recipe, zoo: ZooAccess) -> Prepared:
     objective = objective_of(recipe, network.model)
     train, held_out = _parts(recipe, examples, zoo, objective, network)
     _check_monitors(recipe, objective, held_out is not None)
+    _check_budget(recipe, network, cuts, zoo.features.budget_bytes)
     parts = [part for part in (train, held_out) if part]
     lists = [digest_of(part.examples.digests[part.places].tobytes() + part.targets.tobytes()) for part in parts]
     origin = digest_of_json("origin", [network.manifest.digest, *lists, asdict(recipe)])
@@ -97,6 +101,20 @@ def _check_sizes(network: Network, cut: Cut) -> None:
                 f"layer {ref.layer!r} puts out tensors of any size, and features have one: "
                 "freeze up to a layer behind a global pooling, or give the input a size in reuse.input",
                 reason="FREE_SIZE",
+            )
+
+
+def _check_budget(recipe: Recipe, network: Network, cuts: Sequence[Cut], budget_bytes: int | None) -> None:
+    if not recipe.cached or not budget_bytes:
+        return
+    frozen = Frozen(network, Programs())
+    for number, (stage, cut) in enumerate(zip(recipe.stages, cuts, strict=True), start=1):
+        batch_bytes = stage.batch_size * frozen.row_bytes(cut.frontier, recipe.dtype)
+        if cut.frozen and batch_bytes > budget_bytes:
+            raise InvalidError(
+                f"one batch of features takes {told_bytes(batch_bytes)} in stage {number}, and the server's budget for "
+                f"features is {told_bytes(budget_bytes)}: start it with more --feature-bytes, or write cache: false",
+                reason="FEATURE_BUDGET",
             )
 
 

@@ -102,10 +102,16 @@ def test_where_all_rows_are_there_nothing_is_measured(plans: Any, run: Any, reco
     assert costs.asked == []
 
 
-def test_a_budget_smaller_than_one_batch_is_refused(plans: Any, recorded: Any, within: Any) -> None:
-    message = "one batch of features takes 65.5 KB, and the server's budget for features is 65.0 KB: start it with more"
+def test_a_budget_smaller_than_one_batch_is_refused_before_anything_is_measured(within: Any, plans: Any) -> None:
+    """By what a submitted recipe is checked with, so that no job starts and fails."""
+    from frostline_server.training.prepare import prepare
+
+    message = "one batch of features takes 65.5 KB in stage 2, and the server's budget for features is 65.0 KB: start"
+    stages = [{"epochs": 1, "freeze": {"through": "low"}}, {"epochs": 1, "freeze": {"through": "flat"}}]
+    keys = {"name": "child", "base": "base", "head": HEAD, "data": {"train": "digits"}, "stages": stages}
     with pytest.raises(InvalidError, match=message):
-        plans(within(disk=65_000), recorded({}), **EPOCHS)
+        prepare(Recipe.parse(json.dumps(keys)), within(disk=65_000))
+    assert prepare(Recipe.parse(json.dumps(keys | {"cache": False})), within(disk=65_000))
 
 
 def test_planning_leaves_the_disk_as_it_is(plans: Any, within: Any, tmp_path: Path) -> None:
