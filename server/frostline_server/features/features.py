@@ -153,6 +153,7 @@ class Features:
                     self._fill_view(view, into_memory)
             except BaseException:
                 self.flush()
+                self._note_use(0, None)  # what is flushed is there for the next, who finds it and computes it no more
                 raise
             seconds, computed = time.perf_counter() - started, self.computed - before
             cost = seconds / computed if computed and computed >= self.chunk_rows // 4 else None

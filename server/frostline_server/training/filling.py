@@ -78,10 +78,12 @@ class Filling:
         self._opened: list[Features] = []
         self._counted: list[Features] = []
         self._seconds_per_row = 0.0
+        self._keeps = False
 
     def open(self, number: int, plans: Mapping[int, Planned]) -> StageExamples:
         """Returns the stage's examples, everything that its plan keeps filled."""
         planned, started = plans[number], time.perf_counter()
+        self._keeps = planned.plan.kept != "nowhere"
         epochs = self._recipe.stages[number].epochs
         self._seconds_per_row = planned.plan.seconds_without / (epochs * self._prepared.rows_per_epoch)
         self._fill_above(number, plans)
@@ -97,14 +99,13 @@ class Filling:
             pairs.append((features, part.targets))
             views = max(planned.views.count or 1, 1) if is_train and stays else 1
             total += len(part) * views * features.row_bytes
-        examples = StageExamples(
-            pairs[0],
-            pairs[1] if len(pairs) > 1 else None,
-            planned.views,
-            in_memory=fits_memory(total, self._zoo.feature_memory_bytes),
-            stays=stays,
-        )
-        self.listener.expect(plan.rows_present + plan.rows_missing)
+        in_memory = fits_memory(total, self._zoo.feature_memory_bytes)
+        held_out = pairs[1] if len(pairs) > 1 else None
+        examples = StageExamples(pairs[0], held_out, planned.views, in_memory=in_memory, stays=stays)
+        expected = plan.rows_present + plan.rows_missing if planned.kept_cut is not None else 0
+        if in_memory and not stays:  # each epoch fills them anew
+            expected += self._prepared.rows_per_epoch * (epochs - self._result.epochs_run)
+        self.listener.expect(expected)
         if stays:
             examples.fill()
         elif planned.kept_cut is not None:
@@ -122,11 +123,10 @@ class Filling:
 
     def count(self) -> None:
         """Brings the result's counts up to date."""
-        result, plan = self._result, self._result.plan
-        assert plan is not None
+        result = self._result
         computed = sum(features.computed for features in self._counted)
         result.rows_computed = self._own_before + computed
-        if plan.kept != "nowhere":
+        if self._keeps:
             result.rows_reused = max(0, sum(features.reused for features in self._counted) - self._own_before)
         avoided = result.epochs_run * self._prepared.rows_per_epoch - result.rows_computed
         result.seconds_saved = max(0.0, avoided * self._seconds_per_row)

@@ -129,7 +129,7 @@ class _Run:
         progress = state.resume(stage.early_stopping, program.variables)
         trainable = sum(int(np.prod(variable.shape)) for variable in head.trainable_variables)
         result = state.results[number] if progress.epochs_run else StageResult(len(cut.frozen), trainable)
-        result.plan = planned.plan
+        result.plan = result.plan or planned.plan  # of a resumed stage the first: its counts are those of all attempts
         self._around.tell(StageStarted(number, stage.epochs, result.frozen_layer_count, trainable, planned.plan))
         if resting := unused_randomness(self._recipe, frozen.manifest, cut):
             self._around.tell(Noted(resting))

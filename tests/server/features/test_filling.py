@@ -143,3 +143,15 @@ def test_an_overflow_beside_rows_that_are_no_numbers_is_refused_and_not_stored(
     with pytest.raises(InvalidError, match=r"layer 'h2' puts out .*e\+04, and float16 ends at 6.55e\+04: write cache"):
         fill(tower(FeatureStore(tmp_path), examples, dtype="float16"))
     assert 40 in tower(FeatureStore(tmp_path), examples, dtype="float16").top.missing()
+
+
+def test_the_work_of_a_filling_that_is_stopped_is_counted(tmp_path: Path, tower: Any, numbers: Any) -> None:
+    store, stopping = FeatureStore(tmp_path), threading.Event()
+    cut_off = tower(store, numbers(0, 300), seconds=0.05, stop=stopping.is_set)
+    threading.Timer(0.1, stopping.set).start()
+    with pytest.raises(InterruptedError):
+        fill(cut_off)
+    (info,) = store.trunks()
+    assert 0 < cut_off.top.computed < 300
+    fill(tower(store, numbers(0, 300)))
+    assert store.use_of(info.digest, info.dtype).miss_count == 300

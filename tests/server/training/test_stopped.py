@@ -20,6 +20,7 @@ pytestmark = pytest.mark.keras
 HEAD = [{"Dense": {"units": 5, "activation": "softmax", "name": "top"}}]
 ROWS = 600
 CHILD: dict[str, Any] = {"base": "base", "head": HEAD, "stages": [{"epochs": 12, "batch_size": 16}]}
+LONG: dict[str, Any] = {**CHILD, "stages": [{"epochs": 300, "batch_size": 1}]}
 DEAR = {"conv": 0.01, "wide": 0.01}
 
 
@@ -149,3 +150,18 @@ def test_a_job_stopped_while_it_waits_for_anothers_fill_goes_on_to_the_same_bits
     assert not any(isinstance(event, Filled) for event in told)
     assert run("waiting", costs=recorded(DEAR), **CHILD).stages[0].rows_computed == ROWS
     assert bits("waiting") == bits("whole")
+
+
+def test_a_stage_that_goes_on_keeps_its_first_plan(base: None, run: Any, recorded: Any) -> None:
+    stopped(run, "replanned", lambda event: isinstance(event, EpochEnded), costs=recorded(DEAR), **LONG)
+    (stage,) = run("replanned", costs=recorded(DEAR), **LONG).stages
+    assert (stage.plan.rows_missing, stage.plan.rows_present) == (ROWS, 0)
+    assert (stage.rows_computed, stage.rows_reused) == (ROWS, 0)
+
+
+def test_progress_of_a_stage_that_keeps_nothing_counts_every_epoch(base: None, run: Any, recorded: Any) -> None:
+    told: list[Event] = []
+    run("nowhere", costs=recorded(DEAR), on=told.append, **CHILD, cache=False)
+    filled = [event for event in told if isinstance(event, Filled)]
+    assert {event.total for event in filled} == {12 * ROWS}
+    assert filled[-1].done == 12 * ROWS
