@@ -48,11 +48,12 @@ def pull(blobs: Blobs, version: Version, folder: Path, progress: Progress | None
     manifest = blobs.read(version.digest)
     wanted = {layer.blob: _path(folder, layer.blob) for layer in layers_of(manifest) if layer.blob}
     present = {path for digest, path in wanted.items() if _holds(path, digest)}
-    before = done = sum(path.stat().st_size for path in present)
+    there = sum(path.stat().st_size for path in present)
+    done, missing_bytes = 0, max(0, version.size_bytes - there)
 
     def report(received_bytes: int, _: int) -> None:
         if progress is not None:
-            progress(done + received_bytes, version.size_bytes)
+            progress(done + received_bytes, missing_bytes)
 
     report(0, 0)
     for digest, path in wanted.items():
@@ -61,7 +62,7 @@ def pull(blobs: Blobs, version: Version, folder: Path, progress: Progress | None
     with ReceivedFile(folder / "manifest.json") as file:
         file.write(manifest)
         file.keep()
-    return Pulled(version, len(wanted) - len(present), len(present), done - before)
+    return Pulled(version, len(wanted) - len(present), len(present), done)
 
 
 def _check_is_ours(folder: Path) -> None:

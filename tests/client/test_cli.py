@@ -160,6 +160,9 @@ def test_a_tag_is_set_and_deleted(frostline: Frostline) -> None:
 def test_a_model_goes_out_and_comes_in_again(frostline: Frostline) -> None:
     assert document(frostline("models", "pull", "signs", "kept", "--json"))["transferred"] == 3
     assert "sizes@1: 1 layer blobs transferred" in frostline("models", "pull", "sizes", "kept").stdout
+    again = frostline("models", "pull", "sizes", "kept")
+    assert again.stderr == ""
+    assert "0 layer blobs transferred (0 B), 3 were there already" in again.stdout
     document(frostline("models", "export", "signs", "--format", "keras", "signs.keras", "--json"))
     made = document(frostline("models", "import", "signs.keras", "--name", "copy", "--scale", "0.5", "--json"))
     assert (made["name"], made["shared_blob_count"]) == ("copy@1", 3)
@@ -190,10 +193,10 @@ def test_features_that_were_not_kept_are_shown_so(frostline: Frostline) -> None:
     [
         ("models show signs@9", "no signs@9: see the versions of model signs"),
         ("models show signs:prod", "no signs:prod: see the tags of model signs"),
-        ("models delete nothing", "no model nothing: see the models there are"),
+        ("models delete nothing", "no model nothing: see the models there are (frostline models list)"),
         ("models tag signs latest", "signs:latest is kept by the server: use another tag"),
         ("datasets show signs@9", "no signs@9: its newest version is 1"),
-        ("datasets delete nothing", "no dataset nothing: see the datasets there are"),
+        ("datasets delete nothing", "no dataset nothing: see the datasets there are (frostline datasets list)"),
         ("jobs show abcdefghijkl", "no job abcdefghijkl"),
     ],
 )

@@ -185,7 +185,10 @@ def cut_through(manifest: Manifest, layer_names: Collection[str]) -> Cut:
                     reason="NOT_A_CUT",
                 )
     if not any(layers[name].parameters for name, index in order if (name, index) not in below):
-        text = f"freezing through {', '.join(layer_names)} is not a cut: nothing is left above it to train; freeze less"
+        text = (
+            f"freezing through {', '.join(layer_names)} is not a cut: nothing is left above it to train: add a head, "
+            "or say in freeze that less is frozen, or none"
+        )
         raise InvalidError(text, reason="NOT_A_CUT")
     crossing = {ref for ref in manifest.outputs if ref.layer not in layers or ref[:2] in below}
     for name, index in order:

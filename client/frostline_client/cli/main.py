@@ -71,9 +71,12 @@ def main() -> None:
     sys.exit(cli())
 
 
+_LISTED_BY = {f"{kind} there are": f" (frostline {kind} list)" for kind in ("models", "datasets")}
+
+
 def _line(error: Exception) -> str:
     if isinstance(error, FrostlineError):
-        return error.message
+        return error.message + _LISTED_BY.get(error.message.partition(": see the ")[2], "")
     if isinstance(error, FileNotFoundError) and error.filename:
         folder = Path(error.filename).parent
         return f"no {f'file {error.filename}' if folder.is_dir() else f'folder {folder}'}: check the path"

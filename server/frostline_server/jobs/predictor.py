@@ -80,7 +80,7 @@ def _part(network: Manifest, layer: str) -> Manifest:
             return network
         names = ", ".join(dict.fromkeys(ref.layer for ref in network.outputs))
         raise InvalidError(
-            f"the network has several outputs, of the layers {names}: say which one you want with --layer NAME",
+            f"the network has several outputs, of the layers {names}: say which layer's you want",
             reason="SEVERAL_OUTPUTS",
         )
     try:

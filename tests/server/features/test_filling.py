@@ -154,4 +154,4 @@ def test_the_work_of_a_filling_that_is_stopped_is_counted(tmp_path: Path, tower:
     (info,) = store.trunks()
     assert 0 < cut_off.top.computed < 300
     fill(tower(store, numbers(0, 300)))
-    assert store.use_of(info.digest, info.dtype).miss_count == 300
+    assert store.use_of(info.digest, info.dtype).misses == 300

@@ -149,7 +149,7 @@ def check_fits(spec: ExampleSpec, shape: Shape) -> None:
             mend = "images fit (height, width, 1) or (height, width, 3), all sides given"
             raise _misfit("examples are images", shape, mend)
     elif _fit(spec.shape, shape) is None:
-        mend = "add a Flatten / push them flattened" if len(shape) == 1 else "push arrays of that shape"
+        mend = "add a Flatten / give them flattened" if len(shape) == 1 else "give arrays of that shape"
         raise _misfit(f"examples are {spec.shape}", shape, mend)
 
 
