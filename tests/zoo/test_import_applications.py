@@ -66,7 +66,7 @@ def test_what_keras_does_not_have_is_refused(source: str, message: str) -> None:
 
 
 def test_weights_that_cannot_be_fetched_are_refused_with_the_mend(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from keras.src.backend import config  # which reads $KERAS_HOME when it is imported
 
@@ -77,3 +77,4 @@ def test_weights_that_cannot_be_fetched_are_refused_with_the_mend(
         monkeypatch.delenv(exempt, raising=False)
     with pytest.raises(FailedPreconditionError, match=r"cannot be fetched from here: .*weights=none"):
         taken_in("keras-applications:MobileNetV2?input_shape=96,96,3&alpha=0.35&include_top=false")
+    assert capsys.readouterr().out == ""  # Keras would say what it downloads

@@ -81,7 +81,7 @@ def take_in_application(source: str, preprocessing: Preprocessing | None = None)
     name, arguments = parsed(source)
     function = getattr(keras.applications, name)
     weights = arguments.pop("weights", "imagenet")
-    with _names_from_one():
+    with _names_from_one(), _silent():
         model = _made(name, function, arguments, weights)
     own, notes = _own_preprocessing(function, model)
     described = describe(model, preprocessing or own)
@@ -153,6 +153,18 @@ def _names_from_one() -> Iterator[None]:
         yield
     finally:
         global_state.set_global_attribute(_COUNTS, before)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Within it, Keras does not print what it downloads among the lines of the server's log."""
+    before = keras.config.is_interactive_logging_enabled()
+    keras.config.disable_interactive_logging()
+    try:
+        yield
+    finally:
+        if before:
+            keras.config.enable_interactive_logging()
 
 
 def _own_preprocessing(function: Callable[..., Any], model: Any) -> tuple[Preprocessing, list[str]]:
