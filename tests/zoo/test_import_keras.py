@@ -279,14 +279,6 @@ def test_a_format_that_the_file_has_not_is_refused(saved: Path) -> None:
     assert refusal(saved, format="onnx") == "UNKNOWN_FORMAT"
 
 
-def test_an_operation_that_is_no_layer_is_refused(tmp_path: Path) -> None:
-    import keras
-
-    entry = keras.Input((4,))
-    keras.Model(entry, keras.layers.Dense(2)(keras.ops.relu(entry))).save(tmp_path / "x.keras")
-    assert refusal(tmp_path / "x.keras") == "UNSAFE_LAYER"
-
-
 def test_a_limit_is_told_apart_from_a_damaged_file(tmp_path: Path) -> None:
     bomb = archive(tmp_path / "x.keras", ("config.json", b"{}" + b" " * (40 << 20)))
     with pytest.raises(ExhaustedError, match="unpacks to"):

@@ -79,6 +79,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 }
 _WORD = re.compile(r"[A-Za-z0-9_]{1,40}")
 _EQUATION = re.compile(r"[A-Za-z.]+,[A-Za-z.]+->[A-Za-z.]+")
+_MODULE = re.compile(r"(tf_)?keras(\.(api|src))*(\.(layers|models|engine)(\.\w+)*)?")
 _MAX_INTEGER = 2**31 - 1
 _MAX_ITEMS = 1 << 20
 _MAX_DEPTH = 4
@@ -151,6 +152,11 @@ def _object_arguments(kind: str, class_name: str) -> frozenset[str]:
 def _parameters_of(kind: type) -> frozenset[str]:
     """Returns what a class takes: a question that takes Python longer than to make a layer."""
     return frozenset(inspect.signature(kind.__init__).parameters) - {"self", "kwargs"}  # type: ignore[misc]
+
+
+def is_of_keras(module: Any) -> bool:
+    """Whether a module that a file names, if any, is one of Keras's that hold layers and models and nothing else."""
+    return module is None or _MODULE.fullmatch(str(module)) is not None
 
 
 def unsafe(name: str, class_name: str) -> InvalidError:
@@ -245,6 +251,9 @@ def _checked_inner(key: str, value: Any, name: str) -> Config | None:
     if value is None and key == "backward_layer":
         return None
     class_name, config = _class_and_config(value, name)
+    registered = value.get("registered_name")
+    if not is_of_keras(value.get("module")) or registered not in (None, class_name):
+        raise unsafe(f"{name}.{key}", str(registered or f"{value['module']}.{class_name}"))
     class_name = _ALIASES.get(class_name, class_name)
     if class_name in _WRAPPERS and isinstance(config, dict) and isinstance(config.get("layer"), dict):
         raise InvalidError(f"layer {name!r}: a wrapper in a wrapper is not supported", reason="UNSUPPORTED_LAYER")

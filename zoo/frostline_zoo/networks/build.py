@@ -106,8 +106,9 @@ def call_layer(layer: Any, args: list[Any], kwargs: dict[str, Any]) -> list[Any]
     try:
         outputs = list(keras.tree.flatten(layer(*args, **kwargs)))
     except Exception as error:  # Keras raises whatever its layers happen to
-        shapes = [tuple(tensor.shape) for tensor in keras.tree.flatten((args, kwargs)) if keras.ops.is_tensor(tensor)]
-        fits = f"layer {layer.name!r} does not fit its input of shape {', '.join(str(shape) for shape in shapes)}"
+        tensors = [each for each in keras.tree.flatten((args, kwargs)) if isinstance(each, keras.KerasTensor)]
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors) or "none"
+        fits = f"layer {layer.name!r} does not fit its input of shape {shapes}"
         raise InvalidError(fits, reason="BAD_SHAPE") from error
     for tensor in outputs:
         if math.prod(side or 1 for side in tensor.shape[1:]) > MAX_OUTPUT_ELEMENTS:

@@ -84,7 +84,8 @@ def _object(node: Any, layer: str) -> WrittenCall:
                 raise _malformed(layer)
             return Reference(*history)
         if isinstance(value, dict) and "class_name" in value:
-            text = f"layer {layer[:80]!r} is called on an object that is not a tensor, which is not taken in"
+            text = f"layer {layer[:80]!r} is called on an object that is not a tensor, which is not taken in: make it"
+            text += " an input, or a layer's weight"
             raise InvalidError(text, reason="UNSAFE_LAYER")
         if isinstance(value, dict):
             return {key: read(item, depth + 1) for key, item in value.items()}

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from frostline_zoo.errors import InvalidError
-from frostline_zoo.networks.allowed import DTYPES, make_layer, unsafe
+from frostline_zoo.networks.allowed import DTYPES, is_of_keras, make_layer, unsafe
 from frostline_zoo.networks.build import call_layer, single
 from frostline_zoo.networks.calls import (
     Reference,
@@ -24,6 +24,7 @@ from frostline_zoo.networks.calls import (
     written_references,
 )
 from frostline_zoo.networks.describe import checked_name
+from frostline_zoo.networks.operations import LAYERS, MASKS, Operation, is_operation
 
 Config = dict[str, Any]
 Modernise = Callable[[str, Config], Config]
@@ -31,8 +32,6 @@ Modernise = Callable[[str, Config], Config]
 MAX_LAYERS = 5_000
 MAX_NESTING = 20
 _MODELS = ("Functional", "Model", "Sequential")
-# Operations that Keras adds to a graph to compute masks. It adds them again when the layers are called.
-_MASK_OPERATIONS = ("NotEqual", "Any", "All", "ExpandDims", "LogicalAnd", "LogicalOr", "Cast", "Concatenate")
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,12 @@ class Part:
 
 @dataclass
 class _Made:
-    """A layer of a functional model while it is made: its calls as written, and their outputs so far."""
+    """A layer or an operation of a functional model while it is made: its calls as written, their outputs so far.
 
-    part: Part | None
+    An output is None where it is a mask, which Keras computes again.
+    """
+
+    part: Part | Operation | None  # None of an input
     calls: list[WrittenCall]
     outputs: list[list[Any]]
     first_in_calls: int = 0  # the number by which calls refer to its first call
@@ -141,7 +143,8 @@ class _Rebuild:
         made: dict[str, _Made] = {}
         listed = False
         for data in layers:
-            class_name, inner = class_and_config(data)
+            operation = _operation(data) if is_operation(data) else None
+            class_name, inner = (operation.class_name, operation.config) if operation else class_and_config(data)
             layer_name, nodes = str(data.get("name", inner.get("name"))), data.get("inbound_nodes", [])
             if layer_name in made:
                 raise InvalidError(f"two layers are named {layer_name[:80]!r}", reason="BAD_CONFIG")
@@ -149,18 +152,19 @@ class _Rebuild:
             calls = written_calls(nodes, layer_name)
             if class_name == "InputLayer":
                 made[layer_name] = _Made(None, [], [[_input(inner, layer_name)]])
-            elif _is_mask_operation(class_name, inner):
-                made[layer_name] = _Made(None, [], [[None]] * len(calls))
             else:
-                made[layer_name] = _Made(self._part(data, depth), calls, [])
+                made[layer_name] = _Made(operation or self._part(data, depth), calls, [])
         inputs, outputs = (written_references(config.get(key)) for key in ("input_layers", "output_layers"))
         _number_calls(made, outputs, listed)
         _call_all(made)
-        parts = tuple(entry.part for entry in made.values() if entry.part is not None)
+        parts = tuple(entry.part for entry in made.values() if isinstance(entry.part, Part))
         ends = [
             [_tensor(made, ref, made[ref.layer].first_in_outputs if ref.layer in made else 0) for ref in refs]
             for refs in (inputs, outputs)
         ]
+        for ref in outputs:
+            if _tensor(made, ref, made[ref.layer].first_in_outputs) is None:
+                raise _refused_mask(made, [ref], "the network puts out")
         return ends[0], ends[1], parts
 
 
@@ -174,7 +178,7 @@ def _number_calls(made: dict[str, _Made], outputs: list[Reference], listed: bool
     for ref in [ref for entry in made.values() for call in entry.calls for ref in call.references()] + outputs:
         largest[ref.layer] = max(ref.call, largest.get(ref.layer, 0))
     for name, entry in made.items():
-        if entry.part is None or entry.part.parts is None:
+        if not isinstance(entry.part, Part) or entry.part.parts is None:
             continue
         if listed:
             entry.first_in_calls = entry.first_in_outputs = int(largest.get(name, 0) >= len(entry.calls))
@@ -205,11 +209,21 @@ def _call(made: dict[str, _Made], entry: _Made, call: WrittenCall) -> list[Any]:
     assert entry.part is not None
     args = mapped(call.args, lambda ref: _tensor(made, ref, made[ref.layer].first_in_calls))
     kwargs = mapped(call.kwargs, lambda ref: _tensor(made, ref, made[ref.layer].first_in_calls))
+    on_masks = any(each is None for each in keras.tree.flatten(args))
+    if isinstance(entry.part, Operation):
+        computes_mask = entry.part.class_name in MASKS or on_masks
+        return [None] if computes_mask else entry.part.apply(args, kwargs)
     given = {key: value for key, value in kwargs.items() if value is not None and not (key == "training" and not value)}
     given = {key: value for key, value in given.items() if any(each is not None for each in keras.tree.flatten(value))}
-    if any(each is None for each in keras.tree.flatten(args)):
-        raise InvalidError(f"layer {entry.part.name[:80]!r} is called on a computed mask", reason="UNSAFE_LAYER")
+    if on_masks:
+        raise _refused_mask(made, call.references(), f"layer {entry.part.name[:80]!r} is called on")
     return call_layer(entry.part.layer, args, given)
+
+
+def _refused_mask(made: dict[str, _Made], refs: list[Reference], why: str) -> InvalidError:
+    named = (made[ref.layer].part for ref in refs if made[ref.layer].outputs[ref.call] == [None])
+    operation = next((each for each in named if isinstance(each, Operation)), None)
+    return operation.refusal(why) if operation else InvalidError("a layer is called on nothing", reason="BAD_CONFIG")
 
 
 def _is_made(made: dict[str, _Made], ref: Reference) -> bool:
@@ -227,9 +241,14 @@ def _tensor(made: dict[str, _Made], ref: Reference, first: int) -> Any:
     return outputs[ref.output]
 
 
-def _is_mask_operation(class_name: str, config: Config) -> bool:
-    """Whether it is an operation, not a layer: only layers can train, in every Keras."""
-    return class_name in _MASK_OPERATIONS and "trainable" not in config
+def _operation(data: Config) -> Operation:
+    class_name, config = data.get("class_name"), data.get("config")
+    if not isinstance(class_name, str) or not isinstance(config, dict):
+        raise InvalidError("the configuration lists an operation without a class", reason="BAD_CONFIG")
+    operation = Operation(plain_name(str(config.get("name", class_name))), class_name, config)
+    if class_name not in (*LAYERS, *MASKS):
+        raise operation.refusal()
+    return operation
 
 
 def class_and_config(data: Any) -> tuple[str, Config]:
@@ -245,8 +264,7 @@ def class_and_config(data: Any) -> tuple[str, Config]:
     ):
         raise InvalidError("the configuration lists a layer without a class", reason="BAD_CONFIG")
     class_name, module, registered = data["class_name"], data.get("module"), data.get("registered_name")
-    foreign_module = module is not None and str(module).partition(".")[0] not in ("keras", "tf_keras")
-    if foreign_module or (registered is not None and registered not in (class_name, *_MODELS)):
+    if not is_of_keras(module) or (registered is not None and registered not in (class_name, *_MODELS)):
         raise unsafe(str(data["config"].get("name", class_name)), str(registered or f"{module}.{class_name}"))
     return class_name, data["config"]
 
