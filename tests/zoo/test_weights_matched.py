@@ -61,6 +61,18 @@ def test_a_map_sends_the_rest_with_their_axes_turned() -> None:
     assert report.notes[0] == "step was left out, as the map says"
 
 
+@pytest.mark.parametrize("rules", [{"fc/w": "h1/kernal"}, {"gone": "h1/kernal"}, {"fc/*": "h*/kernal"}])
+def test_a_map_to_what_the_network_does_not_have_is_refused_with_the_nearest_names(rules: Any) -> None:
+    with pytest.raises(InvalidError, match=r"which the network does not have: .* such as .*h1/kernel") as refusal:
+        match_weights(BASE, {"h1/bias": ones(3), "fc/w": ones(4, 3)}, rules_of(rules))
+    assert refusal.value.reason == "BAD_MAP"
+
+
+def test_a_name_in_the_map_that_the_file_does_not_have_is_named() -> None:
+    _, report = match_weights(BASE, {"h1/bias": ones(3)}, rules_of({"fc/w": "h1/kernel", "step*": None}))
+    assert report.notes[:2] == [f"the map names {name}, which the file does not have" for name in ("fc/w", "step*")]
+
+
 def test_nothing_is_skipped_in_silence() -> None:
     arrays = {
         "h1/kernel": ones(4, 4),

@@ -7,6 +7,7 @@ that, where the map says. Nothing is guessed: what fits by its shape alone is on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 
 import numpy as np
 
@@ -39,9 +40,14 @@ def match_weights(base: Manifest, arrays: Mapping[str, Stored], name_map: Sequen
         name_map: what to do with names that are not ours; the first rule that is for a name counts.
 
     Raises:
-        InvalidError: two arrays go to one parameter (BAD_MAP), or none goes anywhere (NO_MATCH).
+        InvalidError: two arrays go to one parameter, or one to a parameter that is not there (BAD_MAP), or none goes
+            anywhere (NO_MATCH).
     """
     matching = _Matching(base)
+    for rule in name_map:
+        matching.check(rule)
+        if not any(rule.is_for(name) for name in arrays):
+            matching.report.notes.append(f"the map names {rule.pattern}, which the file does not have")
     for name, stored in arrays.items():
         matching.place(name, stored, next((rule for rule in name_map if rule.is_for(name)), None))
     matching.finish(arrays)
@@ -62,6 +68,17 @@ class _Matching:
                 self._named[plain_name(f"{layer.name}/{older}")] = (layer.name, now)
         self._met: set[Place] = set()
 
+    def check(self, rule: Rule) -> None:
+        """Raises InvalidError where a rule sends arrays to a parameter that the network does not have."""
+        if rule.target is not None and "*" not in rule.target and plain_name(rule.target) not in self._named:
+            raise self._no_place(rule.pattern, rule.target)
+
+    def _no_place(self, name: str, target: str) -> InvalidError:
+        ours = ["/".join(place) for place in self._parameters]
+        near = get_close_matches(target, ours, n=3, cutoff=0.3) or ours[:3]
+        text = f"the map sends {name[:80]!r} to {target[:80]!r}, which the network does not have"
+        return InvalidError(f"{text}: write one of its names, such as {', '.join(near)}", reason="BAD_MAP")
+
     def place(self, name: str, stored: Stored, rule: Rule | None) -> None:
         """Puts one array where it belongs."""
         place = self._named.get(plain_name(name))
@@ -75,10 +92,8 @@ class _Matching:
             target = str(rule.target_of(name))
             place = self._named.get(plain_name(target))
             if place is None:
-                self.report.unexpected.append(name)
-                self.report.notes.append(f"the map sends {name} to {target}, which the network does not have")
-            else:
-                self._put(name, stored, rule.permute, place)
+                raise self._no_place(name, target)
+            self._put(name, stored, rule.permute, place)
 
     def _put(self, name: str, stored: Stored, permute: tuple[int, ...] | None, place: Place) -> None:
         if place in self._met:
