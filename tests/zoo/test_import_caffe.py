@@ -226,7 +226,7 @@ def overflowing() -> bytes:
         (prototxt(IMAGE, CONVOLUTION), overflowing(), "LIMIT_PARAMS"),
         (prototxt(IMAGE, CONVOLUTION), varint(100 << 3 | 2) + varint(3 << 30), "LIMIT_PARAMS"),
         (prototxt(IMAGE, CONVOLUTION), caffemodel(y=[KERNEL, BIAS])[:-9], "BAD_MESSAGE"),
-        (prototxt(IMAGE, CONVOLUTION), caffemodel(), "UNSUPPORTED_LAYER"),
+        (prototxt(IMAGE, CONVOLUTION), caffemodel(), "BAD_WEIGHTS"),
         (prototxt(IMAGE, CONVOLUTION), field(100, field(1, b"y") + field(7, blob(BIAS, [7]))), "BAD_CAFFE"),
         (prototxt(IMAGE, "ReLU nothing -> y"), b"", "BAD_CAFFE"),
         (b"layer { name: 'x' type:", b"", "BAD_CAFFE"),
@@ -269,3 +269,11 @@ def test_the_face_detector_gives_its_reference_outputs_and_shares_its_layers_wit
     ours, theirs = (Counter(layer.digest for layer in each.layers) for each in (network.manifest, other))
     # The 35 convolutions that differ have batch normalization folded in; the ONNX file has it as 35 layers more.
     assert (ours.total(), theirs.total(), (ours & theirs).total()) == (108, 143, 73)
+
+
+@pytest.mark.parametrize(("filters", "blobs"), [(17, [KERNEL, BIAS]), (6, [KERNEL])])
+def test_a_prototxt_of_another_network_is_told_from_a_layer_that_keras_lacks(filters: int, blobs: list[Array]) -> None:
+    layer = f"Convolution x -> y {{ convolution_param {{ num_output: {filters} kernel_size: 3 }} }}"
+    with pytest.raises(InvalidError, match=r"send the \.prototxt that belongs to the \.caffemodel") as refused:
+        draft_of(prototxt(IMAGE, layer), caffemodel(y=blobs))
+    assert refused.value.reason == "BAD_WEIGHTS"

@@ -200,6 +200,31 @@ def link(name: str) -> zipfile.ZipInfo:
     return info
 
 
+def test_a_built_in_layer_that_is_not_taken_in_is_not_said_to_hold_code(saved: Path, tmp_path: Path) -> None:
+    change = {"class_name": "Discretization", "config": {"name": "low", "bin_boundaries": [0.0]}}
+    path = rewritten(saved, tmp_path / "x.keras", lambda config: layer_of(config, "low").update(change))
+    with pytest.raises(InvalidError, match="is a Discretization, which is not among the layers taken in: replace it"):
+        imported(path)
+
+
+def test_a_layer_that_does_not_fit_says_on_which_shapes(saved: Path, tmp_path: Path) -> None:
+    change = {"class_name": "Conv2D", "config": {"name": "low", "filters": 2, "kernel_size": 3}}
+    path = rewritten(saved, tmp_path / "x.keras", lambda config: layer_of(config, "low").update(change))
+    with pytest.raises(InvalidError, match=r"does not fit its input of shape \(None, 4\)"):
+        imported(path)
+
+
+@pytest.mark.parametrize("content", [b"\x80\x02pickled", b"archive"])
+def test_the_mend_of_a_pickle_is_a_format_that_its_tool_writes(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x"
+    if content == b"archive":
+        archive(path, ("network/data.pkl", b"\x80\x02."))
+    else:
+        path.write_bytes(content)
+    with pytest.raises(InvalidError, match="export it to ONNX or safetensors"):
+        imported(path)
+
+
 @pytest.mark.parametrize(
     ("members", "reason"),
     [

@@ -79,7 +79,7 @@ def holds_pickles(start: bytes) -> bool:
     return start.startswith((*_PICKLES, *_PACKED, _ZIP))
 
 
-def unsafe_format(what: str, mend: str = "save the network as .keras or .h5") -> InvalidError:
+def unsafe_format(what: str, mend: str = "export it to ONNX or safetensors") -> InvalidError:
     """Returns the refusal of a format that can hold code."""
     text = f"the file is {what}, which can run code, and is not taken in: {mend}"
     return InvalidError(text, reason="UNSAFE_FORMAT")

@@ -60,6 +60,12 @@ _OBJECTS: dict[str, dict[str, type[Any]]] = {
     "regularizer": {name: getattr(keras.regularizers, name) for name in ("L1", "L2", "L1L2", "OrthogonalRegularizer")},
     "constraint": {name: getattr(keras.constraints, name) for name in ("MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm")},
 }
+# Built-in layers outside the list above which may: of the others it is only said that they are not taken in.
+_HOLD_CODE_OR_FILES = {"IntegerLookup", "JaxLayer", "Lambda", "StringLookup", "TFSMLayer", "TextVectorization"} | {
+    "FlaxLayer",
+    "TorchModuleWrapper",
+    "Wrapper",
+}
 _WRAPPERS = {"Bidirectional", "TimeDistributed"}
 _RECURRENT = {"LSTM", "GRU", "SimpleRNN"}
 
@@ -161,9 +167,10 @@ def is_of_keras(module: Any) -> bool:
 
 def unsafe(name: str, class_name: str) -> InvalidError:
     """Returns the refusal of a layer that is not on the allow-list."""
+    own = hasattr(keras.layers, class_name) and class_name not in _HOLD_CODE_OR_FILES
+    why = "which is not among the layers taken in" if own else "which may hold code or files and is not taken in"
     return InvalidError(
-        f"layer {name[:80]!r} is a {class_name[:80]}, which may hold code or files and is not taken in: replace it by "
-        "built-in layers and save the network again",
+        f"layer {name[:80]!r} is a {class_name[:80]}, {why}: replace it by built-in layers and save the network again",
         reason="UNSAFE_LAYER",
         layer=name[:80],
     )

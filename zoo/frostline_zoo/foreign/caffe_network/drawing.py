@@ -11,6 +11,7 @@ import numpy as np
 
 from frostline_zoo.foreign.caffe_network.network import Layer
 from frostline_zoo.foreign.caffe_network.prototxt import Message
+from frostline_zoo.foreign.caffe_network.refusals import of_another_network
 from frostline_zoo.foreign.canvas import activations, shapes
 from frostline_zoo.foreign.canvas.canvas import Canvas
 from frostline_zoo.foreign.canvas.constants import affine
@@ -40,9 +41,10 @@ class Step:
         return self.tensors[0]
 
     def blob(self, at: int) -> Constant:
-        """Returns one of its weights. Raises UnsayableError."""
+        """Returns one of its weights. Raises InvalidError."""
         if at >= len(self.blobs):
-            raise UnsayableError(f"has {len(self.blobs)} blobs of weights in the .caffemodel, too few")
+            had = f"has {len(self.blobs)} blobs of weights in the .caffemodel, too few for the .prototxt"
+            raise of_another_network(self.layer.name, had)
         return self.blobs[at]
 
 
@@ -67,7 +69,8 @@ def _convolution(step: Step) -> Held:
     bias = step.blob(1) if p.bool("bias_term", True) else None
     groups = p.int("group", 1) if step.layer.type_name == "Convolution" else filters
     if kernel.array.shape[0] != filters:
-        raise UnsayableError(f"has {kernel.array.shape[0]} filters in the .caffemodel, and {filters} in the .prototxt")
+        had = f"has {kernel.array.shape[0]} filters in the .caffemodel, and {filters} in the .prototxt"
+        raise of_another_network(step.layer.name, had)
     window = _window(p, tuple(kernel.array.shape[2:]), p.ints("dilation"))
     return convolved(step.canvas, step.layer.name, step.x, kernel, bias, window, groups)
 

@@ -26,7 +26,7 @@ def reshape(steps: Steps, node: Node, x: Flow, target: Known) -> Flow:
     if sized.count(None) > 1 or not wanted or (wanted[0] not in (None, -1)):
         raise unsupported(node, "makes a shape that depends on the batch")
     if size is None:
-        raise unsupported(node, "reshapes images of no fixed size: give the network an input of one size")
+        raise unsupported(node, "reshapes examples of no fixed size: give the network an input of one size")
     if None in sized:
         rest = math.prod(side or 1 for side in sized)
         sized[sized.index(None)] = size // rest if rest else 0
@@ -75,7 +75,7 @@ def expanded(steps: Steps, node: Node, x: Flow, axis: int) -> Flow:
 
 def _reshaped(steps: Steps, node: Node, x: Flow, sized: Sequence[Side]) -> Flow:
     if sum(side is None for side in sized) > 1 or not sized:
-        raise unsupported(node, "reshapes images of no fixed size: give the network an input of one size")
+        raise unsupported(node, "reshapes examples of no fixed size: give the network an input of one size")
     config = {"target_shape": [-1 if side is None else side for side in sized]}
     return steps.add(node, "Reshape", config, [x], (None, *sized))
 

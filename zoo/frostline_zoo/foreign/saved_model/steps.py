@@ -52,7 +52,7 @@ class Steps:
             raise unsupported(node, "works on something that was gathered across examples")
         shape = x.shape
         if sum(side is None for side in shape[1:]) > 1:
-            raise unsupported(node, "reshapes images of no fixed size: give the network an input of one size")
+            raise unsupported(node, "reshapes examples of no fixed size: give the network an input of one size")
         return self.add(
             node,
             "Reshape",
