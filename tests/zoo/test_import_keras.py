@@ -86,6 +86,16 @@ def test_an_optimizer_state_is_left_out_with_a_note(saved: Path) -> None:
     assert any("optimizer" in note for note in imported(saved).notes)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_no_numbers_have_a_note(tmp_path: Path, value: float) -> None:
+    import keras
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="low"), keras.layers.Dense(2)])
+    model.layers[0].kernel.assign(np.array([[value, 1.0]] + [[0.0, 1.0]] * 3, np.float32))
+    model.save(tmp_path / "x.keras")
+    assert imported(tmp_path / "x.keras").notes == ["low/kernel holds NaN or infinity: its outputs will, too"]
+
+
 def test_the_preprocessing_becomes_part_of_the_manifest(saved: Path) -> None:
     assert imported(saved, preprocessing=Preprocessing(scale=1 / 255)).manifest.preprocessing.scale == 1 / 255
 

@@ -15,7 +15,7 @@ from frostline_zoo.foreign.files import Files, Member
 from frostline_zoo.foreign.matching import match_weights
 from frostline_zoo.foreign.name_map import rules_of
 from frostline_zoo.foreign.tarball import members_of
-from frostline_zoo.foreign.weights_reader import read_weights
+from frostline_zoo.foreign.weights_reader import read_weights, refuse_weights
 from frostline_zoo.identity import layer_digest
 from frostline_zoo.manifest import Call, Input, Layer, Manifest, Parameter, TensorRef
 from frostline_zoo.refilled import refilled
@@ -141,6 +141,11 @@ def test_safetensors_and_checkpoints_are_read_by_their_names() -> None:
     saved = members_of((SAVED_MODELS / "shared.tar.gz").read_bytes())
     with read_weights(files(**saved), "shared/saved_model.pb", "saved_model") as weights:
         assert weights.arrays["tower/inner/kernel"].shape == (4, 3)
+
+
+def test_safetensors_alone_are_refused_with_what_is_missing() -> None:
+    with pytest.raises(InvalidError, match=r"config\.json that is missing"):
+        refuse_weights(files(main=save({"h1.bias": ones(3)})), "main", "safetensors")
 
 
 @pytest.mark.keras

@@ -58,6 +58,8 @@ def refuse_weights(files: Files, main: str, format: str) -> NoReturn:
     """
     with read_weights(files, main, format):
         text = "the file holds weights without a network: say into which model of the zoo they go"
+        if format == "safetensors":
+            text += ", or send the config.json that is missing beside it"
         raise InvalidError(text, reason="NO_NETWORK")
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.foreign.draft import Draft, Report
 from frostline_zoo.foreign.files import Files
@@ -28,6 +30,7 @@ from frostline_zoo.networks.rebuild import rebuild
 from frostline_zoo.networks.weights import Values, check_size, declared
 from frostline_zoo.preprocessing import Preprocessing
 from frostline_zoo.refilled import refilled
+from frostline_zoo.tensors import Array, decode_tensors
 
 _AS_IS = Preprocessing()
 
@@ -66,6 +69,7 @@ def take_in(parsed: Parsed, preprocessing: Preprocessing | None = None) -> Impor
             raise InvalidError("the file holds weights without a network", reason="NO_NETWORK")
     except STUMBLES as error:
         raise InvalidError("the file's network does not hold together: save it again", reason="BAD_CONFIG") from error
+    report.notes += _not_finite(described.manifest, described.blobs)
     return Imported(described.manifest, described.blobs, report.notes, report)
 
 
@@ -87,6 +91,7 @@ def fill_in(parsed: Parsed, base: Manifest, name_map: Any, read_blob: Callable[[
     values, report = match_weights(base, parsed.arrays, rules_of(name_map))
     report.notes[:0] = parsed.notes
     manifest, blobs = refilled(base, values, read_blob)
+    report.notes += _not_finite(manifest, blobs)
     return Imported(manifest, blobs, report.notes, report)
 
 
@@ -125,6 +130,20 @@ def _from_draft(draft: Draft, preprocessing: Preprocessing) -> Description:
     model, values = build_draft(draft)
     _check_channels(model, preprocessing)
     return describe(model, preprocessing, value_of=values.of)
+
+
+def _not_finite(manifest: Manifest, blobs: dict[str, bytes]) -> list[str]:
+    """Returns a note for each layer with weights that are no numbers, or infinite."""
+    notes = []
+    for layer in manifest.layers:
+        arrays = decode_tensors(blobs[layer.blob]) if layer.blob in blobs else {}
+        names = [name for name, array in arrays.items() if array.size and not _is_finite(array)]
+        notes += [f"{layer.name}/{name} holds NaN or infinity: its outputs will, too" for name in names]
+    return notes
+
+
+def _is_finite(array: Array) -> bool:
+    return bool(np.isfinite(array.min()) and np.isfinite(array.max()))  # NaN is the least and the largest of its array
 
 
 def _check_channels(model: object, preprocessing: Preprocessing) -> None:
