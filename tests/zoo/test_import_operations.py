@@ -143,6 +143,17 @@ def test_an_operation_on_what_has_a_mask_is_refused(tmp_path: Path) -> None:
     assert "mask" in refusal(tmp_path / "x.keras").message
 
 
+def test_a_mask_of_the_networks_own_is_refused(tmp_path: Path) -> None:
+    """Read as one that Keras makes by itself, it would be another one, or none."""
+    import keras
+
+    words, lengths = keras.Input((6,), dtype="int32"), keras.Input((6,), dtype="int32", name="lengths")
+    read = keras.layers.Embedding(10, 4, mask_zero=True)(words)
+    read = keras.layers.LSTM(3)(read, mask=keras.ops.not_equal(lengths, 0))
+    keras.Model([words, lengths], read).save(tmp_path / "x.keras")
+    assert "mask of the network's own" in refusal(tmp_path / "x.keras").message
+
+
 def test_an_operation_on_whole_numbers_is_refused(tmp_path: Path) -> None:
     import keras
 

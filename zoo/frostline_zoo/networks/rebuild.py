@@ -156,6 +156,7 @@ class _Rebuild:
                 made[layer_name] = _Made(operation or self._part(data, depth), calls, [])
         inputs, outputs = (written_references(config.get(key)) for key in ("input_layers", "output_layers"))
         _number_calls(made, outputs, listed)
+        _check_masks(made)
         _call_all(made)
         parts = tuple(entry.part for entry in made.values() if isinstance(entry.part, Part))
         ends = [
@@ -184,6 +185,26 @@ def _number_calls(made: dict[str, _Made], outputs: list[Reference], listed: bool
             entry.first_in_calls = entry.first_in_outputs = int(largest.get(name, 0) >= len(entry.calls))
         else:
             entry.first_in_outputs = int(entry.part.class_name != "Sequential")
+
+
+def _check_masks(made: dict[str, _Made]) -> None:
+    """Refuses masks that Keras would not make again: of what no layer here masks."""
+    masked = [
+        ref
+        for entry in made.values()
+        if isinstance(entry.part, Part) and any(map(_makes_masks, entry.part.layer._flatten_layers()))
+        for call in entry.calls
+        for ref in call.references()
+    ]
+    for entry in made.values():
+        if isinstance(entry.part, Operation) and entry.part.class_name == "NotEqual":
+            for call in entry.calls:
+                if any(ref not in masked for ref in call.references()):
+                    raise entry.part.refusal("makes a mask of the network's own")
+
+
+def _makes_masks(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.Masking) or bool(getattr(layer, "mask_zero", False))
 
 
 def _call_all(made: dict[str, _Made]) -> None:
