@@ -50,7 +50,6 @@ def main() -> None:
         (FOLDER / below).mkdir(parents=True, exist_ok=True)
     for content in TARGET.seeds():
         (FOLDER / "seeds" / hashlib.sha256(content).hexdigest()[:16]).write_bytes(content)
-    without_checksums()
     signal.signal(signal.SIGVTALRM, _too_long)
     resource.setrlimit(resource.RLIMIT_AS, (TARGET.memory_bytes, TARGET.memory_bytes))
     stuck_seconds = STUCK_IN_HDF5_SECONDS if TARGET.has_hdf5 else STUCK_SECONDS
@@ -64,8 +63,9 @@ def main() -> None:
     }
     arguments = [*(f"-{key}={value}" for key, value in options.items()), str(FOLDER / "corpus"), str(FOLDER / "seeds")]
     more = {"custom_mutator": changed} if TARGET.change is not None else {}
-    atheris.Setup([sys.argv[0], *arguments], tried, **more)
-    atheris.Fuzz()
+    with without_checksums():
+        atheris.Setup([sys.argv[0], *arguments], tried, **more)
+        atheris.Fuzz()
 
 
 def tried(content: bytes) -> None:

@@ -6,6 +6,7 @@ import io
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def files_in(contents: dict[str, bytes]) -> Files:
     return Files(b"".join(contents.values()), members)
 
 
+@cache
 def _corpus() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
 import onnx
@@ -54,6 +55,10 @@ class Target:
     has_hdf5: bool = False
 
 
+# zipfile has a name of its own for zlib's function, which the reader calls itself.
+_CHECKSUMS = ((bundle, "masked"), (table, "masked"), (zipfile, "crc32"), (zlib, "crc32"))
+
+
 class _AnyChecksum(int):
     """Equals every number."""
 
@@ -66,11 +71,15 @@ class _AnyChecksum(int):
     __hash__ = int.__hash__
 
 
-def without_checksums() -> None:
-    """Takes every checksum for right in this process."""
-    for module, name in ((bundle, "masked"), (table, "masked"), (zipfile, "crc32")):
-        setattr(module, name, lambda *_: _AnyChecksum())
-    tarfile.calc_chksums = lambda _: (_AnyChecksum(),)  # type: ignore[attr-defined]
+@contextmanager
+def without_checksums() -> Iterator[None]:
+    """Takes every checksum for right in this process meanwhile."""
+    taken = [(module, name, lambda *_: _AnyChecksum()) for module, name in _CHECKSUMS]
+    with ExitStack() as stack:
+        for module, name, function in [*taken, (tarfile, "calc_chksums", lambda _: (_AnyChecksum(),))]:
+            stack.callback(setattr, module, name, getattr(module, name))
+            setattr(module, name, function)
+        yield
 
 
 def over_the_wire(reading: AbstractContextManager[Parsed]) -> Parsed:
