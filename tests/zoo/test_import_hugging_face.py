@@ -143,6 +143,33 @@ def test_the_image_processor_becomes_the_preprocessing() -> None:
     assert any("the folder has no preprocessor_config.json" in note for note in without.report.notes)
 
 
+@pytest.mark.parametrize(
+    ("said", "size"),
+    [
+        ({"size": 64}, (64, 64)),
+        ({"size": [64, 48]}, (64, 48)),
+        ({"size": {"shortest_edge": 64}}, (64, 64)),
+        ({"size": {"height": 64, "width": 48}, "crop_size": 32}, (32, 32)),
+        ({"size": 64, "crop_size": {"height": 48, "width": 32}, "do_center_crop": True}, (48, 32)),
+        ({"size": 64, "crop_size": 32, "do_center_crop": False}, (64, 64)),
+        ({"size": None}, (224, 224)),
+    ],
+)
+def test_the_image_processor_says_the_size_of_images_as_any_age_of_transformers_wrote_it(
+    said: dict[str, Any], size: tuple[int, int]
+) -> None:
+    made = draft_of(with_config(members("resnet"), "preprocessor_config.json", **said))
+    assert [each.shape for each in made.inputs] == [(*size, 3)]
+
+
+def test_timms_older_configurations_say_of_the_weights_what_they_say_at_all() -> None:
+    files = members("timm_resnet18")
+    today = json.loads(files["config.json"])
+    older = {"architecture": today["architecture"], **today["pretrained_cfg"]}
+    one, other = (draft_of({**files, "config.json": json.dumps(each).encode()}) for each in (today, older))
+    assert (one.inputs, one.preprocessing) == (other.inputs, other.preprocessing)
+
+
 def test_timms_means_and_deviations_become_the_preprocessing() -> None:
     draft = draft_of(members("timm_resnet18"))
     np.testing.assert_allclose(draft.preprocessing.scale, 1 / 255 / np.array([0.229, 0.224, 0.225]))

@@ -52,7 +52,22 @@ UNKNOWN: dict[str, tuple[str, dict[str, Any], str]] = {
         {"model_args": {"reg_tokens": 4}},
         "was made with 'reg_tokens', which is not known",
     ),
-    "how timm pools": ("timm_resnet18", {"global_pool": "max"}, "save it with 'avg', or as ONNX"),
+    "how timm pools": ("timm_resnet18", {"global_pool": "max"}, "has global_pool 'max', which no layers here say"),
+    "how timm made it pool, resnet": (
+        "timm_resnet18",
+        {"model_args": {"global_pool": "max"}},
+        "has model_args.global_pool 'max', which no layers here say: save it with 'avg', or as ONNX",
+    ),
+    "how timm made it pool, vit": (
+        "timm_vit",
+        {"model_args": {"global_pool": "avg"}},
+        "has model_args.global_pool 'avg', which no layers here say: save it with 'token', or as ONNX",
+    ),
+    "how timm's weights pool": (
+        "timm_vit",
+        {"pretrained_cfg": {"global_pool": "avg"}},
+        "has pretrained_cfg.global_pool 'avg', which no",
+    ),
 }
 
 

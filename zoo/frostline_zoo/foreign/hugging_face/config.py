@@ -98,6 +98,10 @@ class Config:
             raise self._wrong(key, "an object")
         return Config(value, f"{self._place}{key}.")
 
+    def is_part(self, key: str) -> bool:
+        """Whether the key's value is an object."""
+        return isinstance(self._values.get(key), dict)
+
     def keys(self) -> list[str]:
         """Returns the keys that are not null."""
         return [key for key in self._values if key in self]

@@ -7,6 +7,7 @@ from frostline_zoo.foreign.canvas.held import Held, channels_last
 from frostline_zoo.foreign.draft import Report
 from frostline_zoo.foreign.hugging_face.config import Config
 from frostline_zoo.foreign.hugging_face.refusals import bad_config
+from frostline_zoo.foreign.hugging_face.timm import pretrained
 from frostline_zoo.preprocessing import INTERPOLATIONS, Preprocessing
 
 INPUT = "pixel_values"
@@ -21,8 +22,17 @@ def image_input(canvas: Canvas, size: tuple[int, int], channels: int) -> Held:
 
 
 def transformers_size(config: Config | None, otherwise: tuple[int, int]) -> tuple[int, int]:
-    """Returns the height and width that an image processor makes images of; `otherwise` where there is none."""
-    for part in (config.part("crop_size"), config.part("size")) if config is not None else ():
+    """Returns the height and width that an image processor makes images of; `otherwise` where it says none.
+
+    As transformers takes it: an object, or, in files of before there were such, one number or a height and a width.
+    """
+    if config is None:
+        return otherwise
+    crops = config.switch("do_center_crop", True)
+    for key in ("crop_size", "size") if crops else ("size",):
+        if key in config and not config.is_part(key):
+            return config.pair(key)
+        part = config.part(key)
         if "height" in part and "width" in part:
             return part.whole("height"), part.whole("width")
         if "shortest_edge" in part:
@@ -49,7 +59,7 @@ def transformers_preprocessing(config: Config | None, report: Report) -> Preproc
 
 def timm_preprocessing(config: Config, report: Report) -> Preprocessing:
     """Returns what timm does to an image, and notes what it does beside."""
-    own = config.part("pretrained_cfg")
+    own = pretrained(config)
     means, deviations = own.numbers("mean"), own.numbers("std")
     if means is None or deviations is None:
         report.notes.append("config.json has no mean and std: images are scaled to numbers from 0 to 1")

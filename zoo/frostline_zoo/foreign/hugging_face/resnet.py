@@ -12,7 +12,7 @@ from frostline_zoo.foreign.hugging_face.config import Config
 from frostline_zoo.foreign.hugging_face.images import image_input
 from frostline_zoo.foreign.hugging_face.layers import Layers
 from frostline_zoo.foreign.hugging_face.refusals import bad_config, unknown
-from frostline_zoo.foreign.hugging_face.timm import timm_arguments, timm_size
+from frostline_zoo.foreign.hugging_face.timm import require_pooling, timm_arguments, timm_size
 
 _HEADS = ("ResNetModel", "ResNetForImageClassification")
 TIMM_NAMES = re.compile(
@@ -139,7 +139,7 @@ def _block(drawing: _Drawing, config: Config, name: str, x: Held, outer: int, st
 def draw_timm_resnet(layers: Layers, config: Config) -> list[Held]:
     """Draws a network of timm whose architecture matches `TIMM_NAMES`. Raises InvalidError as `draw_resnet`."""
     timm_arguments(config, _TIMM_ARGUMENTS)
-    config.require("global_pool", "avg", "avg")
+    require_pooling(config, "avg")
     drawing, arrays = _Drawing(layers, "", "relu", grouped=True), layers.arrays
     deep = "conv1.weight" not in arrays
     stem = [_Convolution("conv1", "bn1", None, None, 2)]

@@ -14,7 +14,7 @@ from frostline_zoo.foreign.hugging_face.images import image_input
 from frostline_zoo.foreign.hugging_face.layers import Layers
 from frostline_zoo.foreign.hugging_face.places import first_place, learned, reshaped, without_first
 from frostline_zoo.foreign.hugging_face.refusals import unknown
-from frostline_zoo.foreign.hugging_face.timm import timm_arguments, timm_size
+from frostline_zoo.foreign.hugging_face.timm import require_pooling, timm_arguments, timm_size
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def draw_vit(layers: Layers, config: Config) -> list[Held]:
 def draw_timm_vit(layers: Layers, config: Config) -> list[Held]:
     """Draws a network of timm whose architecture matches `TIMM_NAMES`. Raises InvalidError as `draw_vit`."""
     arrays, arguments = layers.arrays, timm_arguments(config, _TIMM_ARGUMENTS)
-    config.require("global_pool", "token", "token")
+    require_pooling(config, "token")
     numbers, channels, *patch = arrays.shape(f"{_TIMM.patches}.weight", 4)
     settings = Settings(
         heads=arguments.whole("num_heads", _TIMM_HEADS[config.word("architecture").split("_")[1]]),
