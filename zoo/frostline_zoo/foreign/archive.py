@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from frostline_zoo.errors import ExhaustedError, InvalidError
-from frostline_zoo.foreign.files import reading
+from frostline_zoo.foreign.files import leads_out, reading
 from frostline_zoo.foreign.formats import unsafe_format
 
 MAX_MEMBERS = 10_000
@@ -94,7 +94,7 @@ def _check(members: list[zipfile.ZipInfo]) -> None:
         name = info.orig_filename
         if name.rpartition("/")[2] in _PICKLED:
             raise unsafe_format("a pickle in an archive, as PyTorch saves")
-        if name.startswith("/") or "\\" in name or ":" in name or "\0" in name or ".." in name.split("/"):
+        if leads_out(name):
             raise bad(f"the member {name[:80]!r} points outside of it")
         if name in names:
             raise bad(f"it holds {name[:80]!r} twice")

@@ -22,6 +22,12 @@ class Member(NamedTuple):
     size: int
 
 
+def leads_out(name: str) -> bool:
+    """Whether a member's name is a path that, on some system, leads out of the folder it is put into."""
+    is_absolute = name.startswith("/") or name[1:2] == ":"  # C:x is of another drive
+    return is_absolute or "\\" in name or "\0" in name or ".." in name.split("/")
+
+
 def checked_member_name(name: str, field: str) -> str:
     """Returns `name` where it can name a file of an import: nothing that could lead out of a folder, or mislead an eye.
 
@@ -30,9 +36,9 @@ def checked_member_name(name: str, field: str) -> str:
     """
     if (
         not 0 < len(name) <= 200
-        or not name.isprintable()  # marks that turn the direction of writing are not, nor is NUL
-        or "\\" in name
-        or any(part in ("", ".", "..") for part in name.split("/"))
+        or not name.isprintable()  # marks that turn the direction of writing are not
+        or leads_out(name)
+        or any(part in ("", ".") for part in name.split("/"))
     ):
         text = f"{name[:80]!r} cannot name a file of an import: use a relative name without .., of 1 to 200 characters"
         raise InvalidError(text, reason="BAD_NAME", field=field)

@@ -50,7 +50,7 @@ def format_of(name: str, start: bytes, asked: str = "auto") -> str:
         text = f"the format {asked[:80]!r} is not known: use auto, {', '.join(FORMATS)}"
         raise InvalidError(text, reason="UNKNOWN_FORMAT")
     if not start:
-        raise InvalidError("the file is empty: send a .keras or .h5 file", reason="UNKNOWN_FORMAT")
+        raise InvalidError(f"the file is empty: send one of {', '.join(FORMATS)}", reason="UNKNOWN_FORMAT")
     if start.startswith(_PICKLES):
         raise unsafe_format("a pickle")
     if start.startswith(_PACKED):

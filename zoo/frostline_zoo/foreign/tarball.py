@@ -7,7 +7,7 @@ import zlib
 
 from frostline_zoo.errors import ExhaustedError
 from frostline_zoo.foreign.archive import MAX_EXPANSION, MAX_MEMBERS, bad
-from frostline_zoo.foreign.files import reading
+from frostline_zoo.foreign.files import leads_out, reading
 
 MAX_BYTES = 4 << 30
 _SMALL = 1 << 20
@@ -57,7 +57,7 @@ def _unpacked(content: memoryview) -> memoryview:
 
 
 def _check(member: tarfile.TarInfo, name: str) -> None:
-    if name.startswith("/") or "\\" in name or "\0" in name or ".." in name.split("/"):
+    if leads_out(name):
         raise bad(f"the member {name[:80]!r} points outside of it")
     if not (member.isreg() or member.isdir()) or member.issparse():
         raise bad(f"the member {name[:80]!r} is a link, a device or has holes")
