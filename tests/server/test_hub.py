@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from frostline_server.services.hub import Hub, is_handle
 from frostline_zoo.errors import ExhaustedError, FailedPreconditionError, InvalidError
-from tests.server.hub.host import CERTIFICATE, HubHost, hub_host
+from tests.server.hub.host import CERTIFICATE, HubHost, hub_host, slow_to_greet
 
 HANDLE = "https://tfhub.dev/google/tiny/1"
 LARGEST = 1_000
@@ -30,6 +31,7 @@ def host(running: HubHost, monkeypatch: pytest.MonkeyPatch) -> HubHost:
         monkeypatch.setenv(name, "localhost,127.0.0.1")
     running.answers.clear()
     running.asked.clear()
+    running.trickles.clear()
     return running
 
 
@@ -178,3 +180,41 @@ def test_a_network_that_comes_too_slowly_is_given_up(host: HubHost, monkeypatch:
     monkeypatch.setattr("frostline_server.services.hub.FETCH_SECONDS", 0.0)
     with pytest.raises(FailedPreconditionError, match="comes too slowly"):
         fetched(Hub(None, {host.host}), host.put("/google/tiny/1", b"tarball"))
+
+
+TRICKLES = {
+    "headers": b"HTTP/1.0 200 OK\r\nX: ",
+    "many headers": b"HTTP/1.0 200 OK\r\n" + b"X: y\r\n" * 50,
+    "a status": b"",
+    "a body": b"HTTP/1.0 200 OK\r\n\r\n",
+    "a piece of a body": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n",
+}
+
+
+@pytest.mark.parametrize("start", TRICKLES.values(), ids=TRICKLES)
+def test_a_host_that_trickles_is_given_up_at_the_time_limit(
+    host: HubHost, monkeypatch: pytest.MonkeyPatch, start: bytes
+) -> None:
+    monkeypatch.setattr("frostline_server.services.hub.FETCH_SECONDS", 0.5)
+    host.trickles["/google/tiny/1"] = start
+    began = time.monotonic()
+    with pytest.raises(FailedPreconditionError, match="comes too slowly"):
+        fetched(Hub(None, {host.host}), f"https://{host.host}/google/tiny/1")
+    assert time.monotonic() - began < 5
+
+
+def test_a_host_that_trickles_its_greeting_is_given_up_at_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("frostline_server.services.hub.FETCH_SECONDS", 0.5)
+    began = time.monotonic()
+    with slow_to_greet() as slow, pytest.raises(FailedPreconditionError, match="comes too slowly"):
+        fetched(Hub(None, {slow}), f"https://{slow}/google/tiny/1")
+    assert time.monotonic() - began < 5
+
+
+def test_redirects_take_from_the_time_of_the_whole(host: HubHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("frostline_server.services.hub.FETCH_SECONDS", 0.5)
+    host.trickles["/store"] = TRICKLES["headers"]
+    handle = host.put("/google/tiny/1", b"", 303, Location="/store")
+    with pytest.raises(FailedPreconditionError, match="comes too slowly"):
+        fetched(Hub(None, {host.host}), handle)
+    assert len(host.asked) == 2

@@ -8,8 +8,6 @@ Source: the hosting protocol and the cache of tensorflow-hub 0.16.1.
 from __future__ import annotations
 
 import hashlib
-import ssl
-import time
 from collections.abc import Collection, Iterator
 from http.client import HTTPException
 from pathlib import Path
@@ -25,6 +23,7 @@ from urllib.request import (
     Request,
 )
 
+from frostline_server.services.deadline import Deadline
 from frostline_zoo.errors import ExhaustedError, FailedPreconditionError, InvalidError
 
 TARBALL = "network.tar.gz"
@@ -81,33 +80,40 @@ class Hub:
             raise _not_fetched(handle, "cannot be fetched from here", "let the server reach its host") from error
 
     def _fetched(self, address: SplitResult, handle: str, largest_bytes: int) -> Iterator[bytes]:
-        query = urlencode([*parse_qsl(address.query), _AS_A_TARBALL])
-        ends = time.monotonic() + FETCH_SECONDS
+        url = address._replace(query=urlencode([*parse_qsl(address.query), _AS_A_TARBALL])).geturl()
+        with Deadline(FETCH_SECONDS) as deadline:
+            try:
+                yield from self._pieces(url, handle, largest_bytes, deadline)
+            except (OSError, HTTPException, FailedPreconditionError) as error:
+                if not deadline.left_seconds:
+                    raise _not_fetched(handle, "comes too slowly", "try again later") from error
+                raise
+
+    def _pieces(self, url: str, handle: str, largest_bytes: int, deadline: Deadline) -> Iterator[bytes]:
         size = 0
-        with self._answer(address._replace(query=query).geturl(), handle) as answer:
+        with self._answer(url, handle, deadline) as answer:
             declared = int(answer.headers.get("Content-Length", "")) if _has_length(answer) else None
             while piece := answer.read1(_PIECE_BYTES):
                 size += len(piece)
                 if max(size, declared or 0) > largest_bytes:
                     text = f"{handle} is too large: this server takes at most {largest_bytes} bytes"
                     raise ExhaustedError(text, reason="TOO_LARGE")
-                if time.monotonic() > ends:
-                    raise _not_fetched(handle, "comes too slowly", "try again later")
                 yield piece
-        if declared not in (None, size):
+        if declared not in (None, size) or not deadline.left_seconds:
             raise _not_fetched(handle, f"ended at {size} of {declared} bytes", "try again")
 
-    def _answer(self, url: str, handle: str) -> Any:
+    def _answer(self, url: str, handle: str, deadline: Deadline) -> Any:
         """Returns the answer at the end of all redirects, each of which leads to an allowed host."""
         opener = OpenerDirector()  # urllib's own knows files and FTP too, and follows wherever it is led
         opener.add_handler(ProxyHandler())
-        opener.add_handler(HTTPSHandler(context=ssl.create_default_context()))
+        opener.add_handler(HTTPSHandler(context=deadline.context()))
         opener.add_handler(HTTPErrorProcessor())
         opener.add_handler(HTTPDefaultErrorHandler())
         for _ in range(_MOST_REDIRECTS + 1):
             self._check_allowed(url, handle)
             try:
-                return opener.open(Request(url, headers={"User-Agent": "frostline"}), timeout=ANSWER_SECONDS)
+                timeout = min(ANSWER_SECONDS, deadline.left_seconds)
+                return opener.open(Request(url, headers={"User-Agent": "frostline"}), timeout=timeout)
             except HTTPError as error:
                 with error:
                     target = error.headers.get("Location")
