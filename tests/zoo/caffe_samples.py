@@ -42,16 +42,17 @@ def caffemodel(**layers: Sequence[Array]) -> bytes:
 
 
 def prototxt(shape: Sequence[int], *layers: str) -> bytes:
-    """Returns a network: layers as "type bottoms -> tops {parameters}", named by their first top."""
+    """Returns a network: layers as "type bottoms -> tops {parameters}", named by their first top, or "type:name"."""
     dims = " ".join(f"dim: {side}" for side in shape)
     text = f'layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ {dims} }} }} }}\n'
     for layer in layers:
         head, _, parameters = layer.partition("{")
-        type_name, _, wires = head.partition(" ")
+        kind, _, wires = head.partition(" ")
+        type_name, _, name = kind.partition(":")
         bottoms, tops = (side.split() for side in wires.split("->"))
-        wired = " ".join([*(f'bottom: "{name}"' for name in bottoms), *(f'top: "{name}"' for name in tops)])
+        wired = " ".join([*(f'bottom: "{each}"' for each in bottoms), *(f'top: "{each}"' for each in tops)])
         inner = parameters.strip().removesuffix("}")
-        text += f'layer {{ name: "{tops[0]}" type: "{type_name}" {wired} {inner} }}\n'
+        text += f'layer {{ name: "{name or tops[0]}" type: "{type_name}" {wired} {inner} }}\n'
     return text.encode()
 
 
