@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.hostile import (
     caffe_samples,
     hdf5_samples,
+    hugging_face_nonsense_samples,
     hugging_face_samples,
     keras_samples,
     onnx_samples,
@@ -41,6 +42,7 @@ def corpus(canaries: Canaries, folder: Path) -> dict[str, Sample]:
         *onnx_samples.samples(canaries),
         *caffe_samples.samples(canaries),
         *hugging_face_samples.samples(canaries),
+        *hugging_face_nonsense_samples.samples(),
     ]
     return {sample.number: sample for sample in found}
 
