@@ -8,8 +8,10 @@ loader does not take the SavedModel without Keras 2, so its older one is timed, 
 `onnx` has no loader but its parser; what makes a network ready to run there is its reference evaluator. Keras 3 cannot
 load the MobileNet, and Caffe is not installed: those imports are shown alone.
 
-Memory is the jail's peak resident memory while it reads large networks, less that of one that reads a small network of
-the same format: what the bare process takes. The file itself, mapped, is counted.
+Memory is the jail's peak resident memory while it reads a network, less that of one that reads a small network of the
+same format: what the bare process takes. The file itself, mapped, is counted. Of networks of a few MB, such as the real
+ones, it is shown alone: what a reader takes for any network outweighs their weights. The workbench's is its peak while
+it takes a large network in, less what it had after a small one; what the jail wrote, mapped, is counted.
 """
 
 from __future__ import annotations
@@ -101,6 +103,31 @@ def jail_bytes(path: Path) -> int:
     return int(done.stdout)
 
 
+def workbench_bytes(small: Path, large: Path) -> int:
+    """Returns how much more memory a workbench takes at most, that has taken in a small network, for a large one."""
+    with tempfile.TemporaryDirectory() as name, serve(Path(name) / "zoo") as address, Client(address) as zoo:
+        zoo.models.import_file(small, "small")
+        commands = Path("/proc").glob("[0-9]*/cmdline")
+        process = next(path.parent for path in commands if _is_workbench(path, Path(name) / "zoo"))
+        (process / "clear_refs").write_text("5")  # its peak begins anew
+        bare = _status_bytes(process, "VmRSS")
+        zoo.models.import_file(large, "large")
+        return _status_bytes(process, "VmHWM") - bare
+
+
+def _status_bytes(process: Path, key: str) -> int:
+    lines = (process / "status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:")) * 1024
+
+
+def _is_workbench(path: Path, data: Path) -> bool:
+    try:
+        words = path.read_bytes().split(b"\0")
+    except OSError:  # it has ended
+        return False
+    return b"workbench" in words and os.fsencode(data) in words
+
+
 def jail_start_seconds(path: Path) -> float:
     """Returns how long the process that reads a network takes until it reads."""
     with tempfile.NamedTemporaryFile() as content:
@@ -149,7 +176,22 @@ def dense_network(width: int, folder: Path, zoo: Client) -> dict[str, Path]:
     return files
 
 
+KINDS = {".h5": "keras_h5", "SavedModel": "saved_model", ".onnx": "onnx", ".caffemodel": "caffe"}
 ENDINGS = {"keras": ".keras", "keras_h5": ".h5", "onnx": ".onnx", "saved_model": ""}
+
+
+def small_caffemodel(folder: Path) -> Path:
+    """Returns a Caffe network without weights."""
+    path = folder / "small.caffemodel"
+    path.write_bytes(b"\x0a\x03net")
+    text = "layer { name: 'x' type: 'Input' top: 'x' input_param { shape { dim: 1 dim: 2 } } }\n"
+    path.with_suffix(".prototxt").write_text(text + "layer { name: 'y' type: 'ReLU' bottom: 'x' top: 'y' }\n")
+    return path
+
+
+def weight_bytes(zoo: Client, model: str) -> int:
+    """Returns how many bytes a network's weights take."""
+    return 4 * sum(layer.parameter_count for layer in zoo.models.layers(model))
 
 
 def seconds(call: Any, *arguments: Any) -> tuple[float, Any]:
@@ -178,8 +220,9 @@ def main() -> None:
                     times = (taken - start) / row["loads"]
                     report.ratio(f"{label}: import / {loader}", times, wanted=WANTED_TIMES, at_least=False)
                 report.row(**row)
-        small, large = (dense_network(each, folder, zoo) for each in (16, width))
-        weights = 4 * LAYERS * width * width
+        small = dense_network(16, folder, zoo)
+        bare_files = small | {"caffe": small_caffemodel(folder)}
+        large, weights = dense_network(width, folder, zoo), 4 * LAYERS * width * width
         for kind in ENDINGS:
             for _ in range(report.repeats):
                 bare, taken = jail_bytes(small[kind]), jail_bytes(large[kind])
@@ -187,6 +230,13 @@ def main() -> None:
                 report.ratio(
                     f"{kind}: jail's memory / weights", (taken - bare) / weights, wanted=WANTED_TIMES, at_least=False
                 )
+            built = workbench_bytes(small[kind], large[kind])
+            report.row(network=f"dense {kind}", weights=weights, workbench=built)
+            report.ratio(f"{kind}: workbench's memory / weights", built / weights, wanted=None)
+        for label, (path, _) in networks(folder).items():
+            zoo.models.import_file(path, "warming")
+            bare, taken = jail_bytes(bare_files[KINDS[label.split()[-1]]]), jail_bytes(path)
+            report.row(network=label, weights=weight_bytes(zoo, "warming"), bare_jail=bare, jail=taken)
     report.end()
 
 
