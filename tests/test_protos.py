@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
-from grpc_tools import protoc
 
 PROTOS = Path(__file__).parent.parent / "protos"
 STATUSES = {
@@ -35,7 +36,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[FileDescriptorProto]
     sources = [str(path) for path in PROTOS.glob("frostline/v1/*.proto")]
     well_known = Path(next(iter(importlib.util.find_spec("grpc_tools._proto").submodule_search_locations)))
     include = [f"--proto_path={PROTOS}", f"--proto_path={well_known}"]
-    assert protoc.main(["protoc", *include, "--include_source_info", f"--descriptor_set_out={out}", *sources]) == 0
+    # In a process of its own: beside TensorFlow's own protobuf the compiler may fall over.
+    options = [*include, "--include_source_info", f"--descriptor_set_out={out}"]
+    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *options, *sources], check=True)
     return list(FileDescriptorSet.FromString(out.read_bytes()).file)
 
 
