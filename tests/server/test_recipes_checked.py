@@ -37,7 +37,7 @@ def twins(path: Path) -> Path:
     ]
     for name, tensors in calls.items():
         nodes = [[[*((ref, 0) if isinstance(ref, str) else ref), 0, {}] for ref in refs] for refs in tensors]
-        config = {"name": name} if name == "join" else {"name": name, "units": 4, "activation": "tanh"}
+        config = {"name": name, "trainable": True} | ({} if name == "join" else {"units": 4, "activation": "tanh"})
         kind = "Add" if name == "join" else "Dense"
         layers.append({"class_name": kind, "name": name, "config": config, "inbound_nodes": nodes})
     network = {"name": "n", "layers": layers, "input_layers": [["x", 0, 0]], "output_layers": [["out", 0, 0]]}

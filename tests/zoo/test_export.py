@@ -20,7 +20,9 @@ def network() -> Any:
     from frostline_zoo.networks.describe import describe
 
     layers = keras.layers
-    inner = keras.Sequential([keras.Input((8, 8, 2)), layers.Conv2D(3, 3), layers.BatchNormalization()], name="inner")
+    inner = keras.Sequential(
+        [keras.Input((8, 8, 2)), layers.Conv2D(3, 3, name="conv2d"), layers.BatchNormalization()], name="inner"
+    )
     image = keras.Input((8, 8, 2), name="an.image")
     number = keras.Input((3,), name="number")
     pooled = layers.Concatenate()([layers.GlobalAveragePooling2D()(inner(image)), number])
