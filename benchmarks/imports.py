@@ -3,8 +3,8 @@
 An import is what a client waits for, from a file on its disk to a version in the zoo: sent to a server whose workers
 are up, read in a jail, built, checked, stored. What the jail's process takes until it has imported what reads the
 format and has closed its locks is shown as its start, and taken off, as the loader's time begins when its framework is
-imported. TensorFlow 2's
-loader does not take the SavedModel without Keras 2, so its older one is timed, which restores the graph in a session.
+imported. TensorFlow 2's loader does not take the SavedModel without Keras 2, so its older one is timed, which restores
+the graph in a session.
 `onnx` has no loader but its parser; what makes a network ready to run there is its reference evaluator. Keras 3 cannot
 load the MobileNet, and Caffe is not installed: those imports are shown alone.
 
@@ -22,12 +22,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from report import Report
-from subjects import ASSETS, network_file, warm
+from subjects import ASSETS, network_file, status_bytes, warm
 
 from frostline_client import Client
 from frostline_client.network_files import network_files
@@ -44,7 +43,6 @@ LOCKED = b"L"  # what the jail's process says first
 LOADERS = {
     "keras": "import keras|keras.models.load_model(path, compile=False)",
     "tensorflow": "from tensorflow.compat import v1|v1.saved_model.load(v1.Session(graph=v1.Graph()), ['serve'], path)",
-    "onnx.load": "import onnx|onnx.load(path)",
     "onnx reference": "import onnx, onnx.reference|onnx.reference.ReferenceEvaluator(path)",
 }
 LOADER = """
@@ -80,10 +78,10 @@ def loader_seconds(kind: str, path: Path) -> float:
     return float(done.stdout.split()[-1])
 
 
-def jail_request(path: Path, companions: Sequence[Path], content: Any) -> bytes:
+def jail_request(path: Path, content: Any) -> bytes:
     """Writes a network's files into `content`, and returns what the jail's process is to be asked."""
     members: list[Member] = []
-    for file in network_files(path, companions):
+    for file in network_files(path):
         data = file.path.read_bytes()
         members.append(Member(file.name, content.tell(), len(data)))
         content.write(data)
@@ -97,7 +95,7 @@ def jail_request(path: Path, companions: Sequence[Path], content: Any) -> bytes:
 def jail_bytes(path: Path) -> int:
     """Returns the peak resident memory of the process that reads a network."""
     with tempfile.NamedTemporaryFile() as content:
-        request = jail_request(path, (), content)
+        request = jail_request(path, content)
         command = [sys.executable, "-I", "-c", MEASURED, request.decode(), content.name, *COMMAND]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=ENVIRONMENT)
     return int(done.stdout)
@@ -108,16 +106,12 @@ def workbench_bytes(small: Path, large: Path) -> int:
     with tempfile.TemporaryDirectory() as name, serve(Path(name) / "zoo") as address, Client(address) as zoo:
         zoo.models.import_file(small, "small")
         commands = Path("/proc").glob("[0-9]*/cmdline")
-        process = next(path.parent for path in commands if _is_workbench(path, Path(name) / "zoo"))
-        (process / "clear_refs").write_text("5")  # its peak begins anew
-        bare = _status_bytes(process, "VmRSS")
+        folder = next(path.parent for path in commands if _is_workbench(path, Path(name) / "zoo"))
+        (folder / "clear_refs").write_text("5")  # its peak begins anew
+        process = int(folder.name)
+        bare = status_bytes(process, "VmRSS")
         zoo.models.import_file(large, "large")
-        return _status_bytes(process, "VmHWM") - bare
-
-
-def _status_bytes(process: Path, key: str) -> int:
-    lines = (process / "status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:")) * 1024
+        return status_bytes(process, "VmHWM") - bare
 
 
 def _is_workbench(path: Path, data: Path) -> bool:
@@ -131,7 +125,7 @@ def _is_workbench(path: Path, data: Path) -> bool:
 def jail_start_seconds(path: Path) -> float:
     """Returns how long the process that reads a network takes until it reads."""
     with tempfile.NamedTemporaryFile() as content:
-        request, descriptor = jail_request(path, (), content), os.open(content.name, os.O_RDONLY)
+        request, descriptor = jail_request(path, content), os.open(content.name, os.O_RDONLY)
         started = time.perf_counter()
         command = [*COMMAND, str(descriptor)]
         with subprocess.Popen(

@@ -8,7 +8,6 @@ A batch size that the worker has not seen makes it compile; the same recipe agai
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 from frozen_head import TRUNK, digits
 from report import Report
+from subjects import status_bytes
 
 from frostline_client import Client, layers, optimizers
 from frostline_client.events import EpochEnded
@@ -66,12 +66,6 @@ def job_seconds(zoo: Client, batch_size: int, head: list[Any]) -> float:
     return seconds
 
 
-def resident_bytes(process: int) -> int:
-    """Returns how much memory a process has resident, in bytes."""
-    (kibibytes,) = re.findall(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
-    return int(kibibytes) * 1024
-
-
 def measure(report: Report, zoo: Client, arrays: Path) -> None:
     softmax = layers.Dense(5, activation="softmax")
     for repeat in range(report.repeats):
@@ -91,7 +85,7 @@ def main() -> None:
         server = start(folder)
         try:
             zoo = Client(address_of(server, folder))
-            idle = resident_bytes(server.pid)
+            idle = status_bytes(server.pid, "VmRSS")
             zoo.datasets.push("digits", x, y)
             hidden = [layers.Dense(100, activation="elu", kernel_initializer="he_normal", name=name) for name in TRUNK]
             zoo.train(
@@ -102,7 +96,7 @@ def main() -> None:
             job_seconds(zoo, BATCH_SIZE, [layers.Dense(7), layers.Dense(5, activation="softmax")])  # fills the features
             measure(report, zoo, arrays)
             time.sleep(1)
-            idle = max(idle, resident_bytes(server.pid))
+            idle = max(idle, status_bytes(server.pid, "VmRSS"))
             report.row(what="server, idle, without its workers", resident_bytes=idle)
             report.ratio("idle server / 150 MiB", idle / LARGEST_IDLE_BYTES, wanted=1, at_least=False)
         finally:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from report import Report
-from subjects import warm
+from subjects import status_bytes, warm
 
 from frostline_client import Client, layers
 from frostline_client.events import EpochEnded
@@ -85,11 +85,10 @@ class Limited:
     def _watch(self) -> None:
         while not self._done.wait(0.02):
             try:
-                status = Path(f"/proc/{self._process}/status").read_text()
+                with suppress(LookupError):
+                    self.peak_bytes = max(self.peak_bytes, status_bytes(self._process, "RssAnon"))
             except OSError:
                 return
-            kibibytes = [int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon:")]
-            self.peak_bytes = max([self.peak_bytes, *(1024 * each for each in kibibytes)])
 
 
 def trainer_of(server: int) -> int:

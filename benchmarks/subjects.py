@@ -106,6 +106,19 @@ def warm(zoo: Client) -> None:
     zoo.train(name="warming", head=[layers.Dense(2, activation="softmax")], data="warming", epochs=1).result()
 
 
+def status_bytes(process: int, key: str) -> int:
+    """Returns what the system says of a process's memory under a key such as VmRSS.
+
+    Raises:
+        OSError: there is no such process.
+        LookupError: it has no such memory, as one that has ended.
+    """
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) * 1024
+    raise LookupError(key)
+
+
 def open_zoo_with(folder: Path, feature_bytes: int | None = None, **models: Path) -> Any:
     """Returns a zoo in `folder` as a worker sees it, without a server, with models imported from the files.
 
