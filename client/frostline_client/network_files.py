@@ -69,9 +69,10 @@ def _in_folder(folder: Path) -> list[NetworkFile]:
 
 def _leads_out(path: Path, folder: Path) -> bool:
     """Whether a file is a link, other than a snapshot's in the Hugging Face cache to the blobs beside the snapshots."""
-    blobs = folder.resolve().parent.parent / "blobs"
-    is_cached = folder.resolve().parent.name == "snapshots" and path.resolve().parent == blobs
-    return path.is_symlink() and not is_cached
+    if not path.is_symlink():
+        return False
+    snapshots = folder.resolve().parent
+    return snapshots.name != "snapshots" or path.resolve().parent != snapshots.parent / "blobs"
 
 
 def _belonging_to(path: Path) -> list[Path]:

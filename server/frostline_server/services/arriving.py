@@ -36,6 +36,6 @@ class Arriving:
         return [Member(name, start, end - start) for (name, start), end in zip(self._starts, ends, strict=True)]
 
 
-def too_large(largest_bytes: int) -> ExhaustedError:
+def too_large(largest_bytes: int, what: str = "the file") -> ExhaustedError:
     """Returns the refusal of an import that is larger than the server takes."""
-    return ExhaustedError(f"the file is too large: this server takes at most {largest_bytes} bytes", reason="TOO_LARGE")
+    return ExhaustedError(f"{what} is too large: this server takes at most {largest_bytes} bytes", reason="TOO_LARGE")

@@ -23,8 +23,9 @@ from urllib.request import (
     Request,
 )
 
+from frostline_server.services.arriving import too_large
 from frostline_server.services.deadline import Deadline
-from frostline_zoo.errors import ExhaustedError, FailedPreconditionError, InvalidError
+from frostline_zoo.errors import FailedPreconditionError, InvalidError
 
 TARBALL = "network.tar.gz"
 ANSWER_SECONDS = 30.0
@@ -96,8 +97,7 @@ class Hub:
             while piece := answer.read1(_PIECE_BYTES):
                 size += len(piece)
                 if max(size, declared or 0) > largest_bytes:
-                    text = f"{handle} is too large: this server takes at most {largest_bytes} bytes"
-                    raise ExhaustedError(text, reason="TOO_LARGE")
+                    raise too_large(largest_bytes, handle)
                 yield piece
         if declared not in (None, size) or not deadline.left_seconds:
             raise _not_fetched(handle, f"ended at {size} of {declared} bytes", "try again")

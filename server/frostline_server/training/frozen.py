@@ -102,7 +102,7 @@ class Frozen:
 
     def is_input(self, ref: TensorRef) -> bool:
         """Whether a tensor is an input of the network."""
-        return ref.layer in {entry.name for entry in self.manifest.inputs}
+        return _is_input(self.network, ref)
 
     def reaches(self, sources: Collection[TensorRef], targets: Collection[TensorRef]) -> bool:
         """Returns whether the targets follow from the sources alone."""
@@ -123,17 +123,14 @@ class Frozen:
 
     def row_bytes(self, frontier: Frontier, dtype: str = "float32") -> int:
         """Returns the size of one row of some tensors, in bytes, where floats are kept as `dtype`."""
-        return sum(self._tensor(ref, Level(frontier, dtype, False), False, False).row_bytes for ref in frontier)
+        return row_bytes(self.network, frontier, dtype)
 
     def _tensor(self, ref: TensorRef, level: Level, is_image: bool, with_views: bool) -> CutTensor:
-        tensor = self.network.tensors[ref]
         varies = with_views and self.view_digests[ref] != self.digests[ref]
         # Examples are stored as they were pushed; as inputs they are worth keeping only where they were decoded.
         is_kept = not self.is_input(ref) or (is_image and len(level.frontier) == 1)
         digest = self.view_digests[ref] if varies else self.digests[ref]
-        own = str(tensor.dtype)
-        kept = level.dtype if own.startswith(("float", "bfloat")) and not self.is_input(ref) else own
-        return CutTensor(ref.layer, digest if is_kept else None, tuple(tensor.shape[1:]), own, kept, varies)
+        return replace(_kept(self.network, ref, level.dtype), digest=digest if is_kept else None, varies=varies)
 
     def _maker(self, sources: Frontier | None, targets: Frontier, with_views: bool) -> Any:
         known = self.view_digests if with_views else self.digests
@@ -153,6 +150,23 @@ class Frozen:
         calls = calls_in_order(replace(self.manifest, outputs=targets), sources)
         replay(self.manifest, calls, self.network.layers, tensors)
         return CompiledTrunk(keras.Model(single(entering), single([tensors[ref] for ref in targets])), with_views)
+
+
+def row_bytes(network: Network, frontier: Frontier, dtype: str) -> int:
+    """Returns the size of one row of some tensors, in bytes, where floats are kept as `dtype`."""
+    return sum(_kept(network, ref, dtype).row_bytes for ref in frontier)
+
+
+def _kept(network: Network, ref: TensorRef, dtype: str) -> CutTensor:
+    """Returns how rows of a tensor are kept, without the digest that they are kept by."""
+    tensor = network.tensors[ref]
+    own = str(tensor.dtype)
+    kept = dtype if own.startswith(("float", "bfloat")) and not _is_input(network, ref) else own
+    return CutTensor(ref.layer, None, tuple(tensor.shape[1:]), own, kept)
+
+
+def _is_input(network: Network, ref: TensorRef) -> bool:
+    return ref.layer in {entry.name for entry in network.manifest.inputs}
 
 
 class CompiledTrunk(Trunk):
@@ -183,8 +197,11 @@ class PartRows(ExampleRows):
 
     def zeros(self, count: int) -> Array:
         """Returns rows of zeros, (count, *shape), a side that the network leaves free being that of the examples."""
-        shape = self._shape if None not in self._shape else self.inputs(np.arange(1)).shape[1:]
-        return np.zeros((count, *shape), self._dtype)
+        return np.zeros((count, *self._known_shape), self._dtype)
+
+    @cached_property
+    def _known_shape(self) -> tuple[int, ...]:
+        return self._shape if None not in self._shape else self.inputs(np.arange(1)).shape[1:]
 
     def inputs(self, places: Array) -> Array:
         """Returns the examples at `places`, (k,) -> (k, *shape): decoded, resized and scaled."""

@@ -14,11 +14,10 @@ import numpy.typing as npt
 
 from frostline_server.training.assemble import assemble
 from frostline_server.training.augmentation import check_views
-from frostline_server.training.frozen import Frozen, Part
+from frostline_server.training.frozen import Part, row_bytes
 from frostline_server.training.keras_names import make
 from frostline_server.training.objective import Objective, as_targets, objective_of
 from frostline_server.training.plan import told_bytes
-from frostline_server.training.programs import Programs
 from frostline_server.training.recipe import Recipe
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.digests import digest_of, digest_of_json
@@ -107,9 +106,8 @@ def _check_sizes(network: Network, cut: Cut) -> None:
 def _check_budget(recipe: Recipe, network: Network, cuts: Sequence[Cut], budget_bytes: int | None) -> None:
     if not recipe.cached or not budget_bytes:
         return
-    frozen = Frozen(network, Programs())
     for number, (stage, cut) in enumerate(zip(recipe.stages, cuts, strict=True), start=1):
-        batch_bytes = stage.batch_size * frozen.row_bytes(cut.frontier, recipe.dtype)
+        batch_bytes = stage.batch_size * row_bytes(network, cut.frontier, recipe.dtype)
         if cut.frozen and batch_bytes > budget_bytes:
             raise InvalidError(
                 f"one batch of features takes {told_bytes(batch_bytes)} in stage {number}, and the server's budget for "

@@ -14,7 +14,7 @@ from typing import Any
 
 from frostline_zoo.errors import ExhaustedError, InvalidError
 from frostline_zoo.foreign.draft import Draft
-from frostline_zoo.foreign.files import Files
+from frostline_zoo.foreign.files import Files, leads_out
 from frostline_zoo.foreign.json_text import parsed
 from frostline_zoo.foreign.saved_model.allowed_operations import unsafe_operation
 from frostline_zoo.foreign.saved_model.bundle import DTYPES, Bundle
@@ -82,7 +82,7 @@ def _served(saved: Any) -> Any:
 def _check_beside(files: Mapping[str, memoryview], meta: Any) -> None:
     """Checks what stands beside the graph: files of others, programs, layers of code."""
     for name in [asset.filename for asset in meta.assets]:
-        if name.startswith("/") or "\\" in name or ".." in name.split("/") or ":" in name:
+        if leads_out(name) or ":" in name:
             text = f"the graph names a file elsewhere, {name[:80]!r}: save the network again"
             raise InvalidError(text, reason="EXTERNAL_REFERENCE")
     for name, content in files.items():
