@@ -1,7 +1,8 @@
 """How fast stored rows are read in shuffled batches, from memory that the system keeps of the disk.
 
 An epoch's batches of 32 rows: ours as a stage streams them, found by their keys, checksums verified, in slices that are
-read ahead, in the order in which the epoch takes them; against NumPy taking the same rows from a mapped .npy file.
+read ahead in the order of the disk, from which batches are taken in that of the epoch; against NumPy taking the same
+rows from a mapped .npy file.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def ours(ahead: ReadAhead, order: Any) -> Iterator[Any]:
     """Yields an epoch's batches as a stage has them."""
     for part in ahead.slices(order, 0):
         for start in range(0, len(part.order), BATCH_SIZE):
-            yield part.features[0][start : start + BATCH_SIZE]
+            yield part.features[0][part.order[start : start + BATCH_SIZE]]
 
 
 def gathered(mapped: Any, order: Any) -> Iterator[Any]:

@@ -201,6 +201,13 @@ class Features:
                 array[lost] = computed
         return out
 
+    def as_stored(self, places: Array, view: int = 0) -> npt.NDArray[np.int64]:
+        """Returns the order in which rows are read the fastest, that of the store: (k,) -> a permutation (k,)."""
+        for tensor, rows in zip(self.tensors, self._rows, strict=True):
+            if rows is not None:
+                return np.argsort(self._find(rows, tensor, places, view).addresses)
+        return np.arange(len(places))
+
     def room_for(self, count: int) -> list[Array]:
         """Returns arrays for so many rows."""
         return [np.empty((count, *tensor.shape), tensor.kept_dtype) for tensor in self.tensors]

@@ -17,17 +17,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from frostline_server.features.checksums import Words, as_words, from_words, row_checksums
-from frostline_server.features.segment import Segment, write_segment
+from frostline_server.features.segment import Bytes, Segment, Words, key_hashes, row_hashes, write_segment
 from frostline_zoo.errors import CorruptError
 
 Array = npt.NDArray[Any]
 _DESCRIPTION = "rows.json"
 SEGMENTS = "[0-9]" * 8 + "-*.safetensors"
 
-
 _PLACE_BITS = 40
-_BLOCK_BYTES = 16 << 20  # smaller ones take few rows from each segment, and asking costs as much as rows do
+_BLOCK_BYTES = 16 << 20
 _PROBED, _PROBED_EVERY = 8, 64
 _NOWHERE = -1
 
@@ -38,12 +36,12 @@ class Index(NamedTuple):
     Attributes:
         hashes: (n,) of the keys, ascending.
         addresses: (n,), the number of each row's segment above its place there.
-        checksums: (n,), what each row comes to where it is what was stored under its key.
+        row_hashes: (n,), what each row's hash is where it is what was stored under its key.
     """
 
     hashes: Words
     addresses: npt.NDArray[np.int64]
-    checksums: Words
+    row_hashes: Words
 
 
 class Found(NamedTuple):
@@ -51,12 +49,12 @@ class Found(NamedTuple):
 
     Attributes:
         addresses: (n,), as in the index; -1 where there is no row.
-        checksums: (n,), as in the index; anything where there is no row.
+        row_hashes: (n,), as in the index; anything where there is no row.
         seen: the index that they were looked up in.
     """
 
     addresses: npt.NDArray[np.int64]
-    checksums: Words
+    row_hashes: Words
     seen: Index
 
     @property
@@ -67,7 +65,7 @@ class Found(NamedTuple):
 
     def at(self, places: Array | slice) -> Found:
         """Returns where the rows of those of the keys are that stand at `places`."""
-        return Found(self.addresses[places], self.checksums[places], self.seen)
+        return Found(self.addresses[places], self.row_hashes[places], self.seen)
 
 
 class TrunkRows:
@@ -79,7 +77,7 @@ class TrunkRows:
         self.dtype = dtype
         self.row_bytes = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=int))
         self._folder = folder
-        self._row_words = -(-self.row_bytes // 8)
+        self._owner = f"{trunk} {dtype}"
         self._segments: list[Segment] = []
         self._known: set[str] = set()
         # One value, since threads read it while another one appends.
@@ -96,20 +94,20 @@ class TrunkRows:
             self._known.add(path.name)
             self._next_sequence = max(self._next_sequence, int(path.name[:8]) + 1)
             try:
-                segment = Segment(path, self.trunk)
+                segment = Segment(path, self._owner)
             except CorruptError:
                 path.unlink(missing_ok=True)  # it holds nothing that could be trusted
             except OSError:
                 continue
             else:
-                if segment.row_words == self._row_words:
+                if segment.row_bytes == self.row_bytes:
                     self._segments.append(segment)
         if new:
             self._index_all()
 
     def find(self, keys: Words) -> Found:
         """Returns where the rows of the keys (n, 5) are."""
-        index, hashes = self._index, row_checksums(keys)
+        index, hashes = self._index, key_hashes(keys)
         if not len(index.hashes):
             return Found(np.full(len(keys), _NOWHERE), np.zeros(len(keys), np.uint64), index)
         found = np.minimum(np.searchsorted(index.hashes, hashes), len(index.hashes) - 1)
@@ -118,7 +116,7 @@ class TrunkRows:
         for segment, run, place_of in runs:  # the hash finds a row, the key says whether it is the one asked for
             asked = places[run]
             addresses[asked[~segment.has_keys(place_of, keys[asked])]] = _NOWHERE
-        return Found(addresses, index.checksums[found], index)
+        return Found(addresses, index.row_hashes[found], index)
 
     def is_newest(self, found: Found) -> bool:
         """Whether nothing was stored since the rows were found."""
@@ -134,58 +132,53 @@ class TrunkRows:
             out: (n, *shape), C-contiguous, of this dtype.
         """
         present = np.zeros(len(sought.addresses), bool)
-        size = max(1, _BLOCK_BYTES // (8 * self._row_words or 1))
+        size = max(1, _BLOCK_BYTES // max(1, self.row_bytes))
         for start in range(0, len(present), size):
             block = slice(start, start + size)
             self._read_block(sought.at(block), out[block], present[block])
         return present
 
     def _read_block(self, sought: Found, out: Array, present: npt.NDArray[np.bool_]) -> None:
-        """Reads rows and verifies them: where they belong if they come from the disk, and else in memory of this
-        thread's, from which they are taken to where they belong. Small rows are put there half as fast.
+        """Reads rows in the order in which the disk has them, and verifies them.
+
+        Rows that are asked for in another order pass through other memory: NumPy takes rows from anywhere twice as fast
+        as it puts them anywhere.
         """
         places, runs = self._by_segment(sought.addresses)
         if not len(places) or not self.row_bytes:
             present[places] = True
             return
-        is_in_words, is_on_disk = 8 * self._row_words == self.row_bytes, self._is_on_disk(sought.addresses[places])
-        target = out.reshape(len(out), -1).view(np.uint64) if is_in_words else None
-        if is_on_disk and target is not None:
-            words, to = target, places
-        else:
-            words, to = self._scratch(len(places)), np.arange(len(places))
+        target, is_in_order = _as_bytes(out), np.array_equal(places, np.arange(len(out)))
+        rows = target if is_in_order else self._scratch(len(places))
+        is_on_disk = self._is_on_disk(sought.addresses[places])
         for segment, _, place_of in runs if is_on_disk else ():
             segment.fetch(place_of)
-        is_whole = np.ones(len(places), bool)
         for segment, run, place_of in runs:
-            is_whole[run] = segment.read(place_of, words, to[run]) if is_on_disk else segment.copy(place_of, words[run])
-        is_whole &= row_checksums(words)[to] == sought.checksums[places]
-        present[places[is_whole]] = True
-        if words is target:
-            return
-        came_from = np.zeros(len(out), np.int64)  # what is not present may become anything
-        came_from[places] = to
-        rows = words if target is not None else from_words(words, self.shape, self.dtype)
-        np.take(rows, came_from, axis=0, out=out if target is None else target, mode="clip")
+            if segment.read(place_of, rows[run]) if is_on_disk else segment.copy(place_of, rows[run]):
+                present[places[run]] = row_hashes(rows[run]) == sought.row_hashes[places[run]]
+        if not is_in_order:
+            came_from = np.zeros(len(out), np.int64)  # what is not present may become anything
+            came_from[places] = np.arange(len(places))
+            np.take(rows, came_from, axis=0, out=target, mode="clip")
 
     def _by_segment(self, addresses: Array) -> tuple[Array, list[tuple[Segment, slice, Array]]]:
         """Returns which of the addresses (n,) are somewhere, in the order in which the disk has them: (k,).
 
         And each segment with some of them, with which of the k those are and their places in it.
         """
-        places = np.argsort(addresses)
+        places = np.argsort(addresses, kind="stable")  # quick where they are in order
         places = places[len(places) - np.count_nonzero(addresses != _NOWHERE) :]
         segment_of, place_of = np.divmod(addresses[places], 1 << _PLACE_BITS)
         ends = [*(np.flatnonzero(np.diff(segment_of)) + 1).tolist(), len(places)] if len(places) else []
         runs = [slice(start, end) for start, end in itertools.pairwise([0, *ends])]
         return places, [(self._segments[segment_of[run.start]], run, place_of[run]) for run in runs]
 
-    def _scratch(self, count: int) -> Words:
+    def _scratch(self, count: int) -> Bytes:
         """Returns room for `count` rows, this thread's until it asks again: memory that is new costs a pass over it."""
-        if len(getattr(self._local, "words", ())) < count:
-            self._local.words = np.empty((count, self._row_words), np.uint64)
-        words: Words = self._local.words[:count]
-        return words
+        if len(getattr(self._local, "rows", ())) < count:
+            self._local.rows = np.empty((count, self.row_bytes), np.uint8)
+        rows: Bytes = self._local.rows[:count]
+        return rows
 
     def _is_on_disk(self, addresses: Array) -> bool:
         """Returns whether rows come from the disk and not from memory: whether one of a few did, now and then."""
@@ -193,7 +186,7 @@ class TrunkRows:
             faults, self._was_on_disk = _major_faults(), False
             for address in addresses[:: max(1, len(addresses) // _PROBED)].tolist():
                 segment, place = divmod(address, 1 << _PLACE_BITS)
-                self._segments[segment].copy(np.array([place]), np.empty((1, self._row_words), np.uint64))
+                self._segments[segment].copy(np.array([place]), np.empty((1, self.row_bytes), np.uint8))
                 if _major_faults() > faults:
                     self._was_on_disk = True
                     break
@@ -213,10 +206,10 @@ class TrunkRows:
             staged = description.with_suffix(f".{os.getpid()}.tmp")
             staged.write_text(json.dumps({"shape": list(self.shape), "dtype": self.dtype}))
             os.replace(staged, description)
-        path = write_segment(self._folder, self._next_sequence, self.trunk, keys, [as_words(piece) for piece in rows])
+        path = write_segment(self._folder, self._next_sequence, self._owner, keys, [_as_bytes(piece) for piece in rows])
         self._next_sequence += 1
         self._known.add(path.name)
-        self._segments.append(Segment(path, self.trunk))
+        self._segments.append(Segment(path, self._owner))
         self._index_all()
 
     def count(self) -> int:
@@ -233,8 +226,14 @@ class TrunkRows:
         # Of several rows under one key the latest counts: it was written because the others were wrong.
         _, latest = np.unique(hashes[::-1], return_index=True)
         latest = len(hashes) - 1 - latest
-        checksums = np.concatenate([segment.row_checksums for segment in self._segments])
-        self._index = Index(hashes[latest], addresses[latest], checksums[latest])
+        row_hashes = np.concatenate([segment.row_hashes for segment in self._segments])
+        self._index = Index(hashes[latest], addresses[latest], row_hashes[latest])
+
+
+def _as_bytes(rows: Array) -> Bytes:
+    """Returns rows as (n, m) bytes, of the same memory where they are C-contiguous."""
+    flat = np.ascontiguousarray(rows).reshape(len(rows), int(np.prod(rows.shape[1:], dtype=int)))
+    return flat.view(np.uint8)
 
 
 def _major_faults() -> int:

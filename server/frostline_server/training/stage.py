@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 
 _SLICE_BYTES = 16 << 20
 _SLICE_STEPS = 16
-_AHEAD = 2
+_READERS, _AHEAD = 2, 3  # more than are read at once, so that a reader never waits for the training to ask
 
 
 class StageExamples:
@@ -113,12 +113,11 @@ class ReadAhead:
     def slices(self, order: Array, view: int) -> Iterator[Slice]:
         """Yields the slices of an epoch that takes the examples in `order`.
 
-        A slice's examples stand in it as the epoch takes them. Its arrays are the caller's until it asks for the next
-        one.
+        A slice's examples stand in it as the store has them. Its arrays are the caller's until it asks for the next one.
         """
         self._features.look_up(view)
         count = -(-len(order) // self._size)
-        with ThreadPoolExecutor(_AHEAD, thread_name_prefix="read-ahead") as threads:
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="read-ahead") as threads:
             ahead = [threads.submit(self._read, number, order, view) for number in range(min(_AHEAD, count))]
             try:
                 for number in range(count):
@@ -133,9 +132,10 @@ class ReadAhead:
     def _read(self, number: int, order: Array, view: int) -> Slice:
         places = order[number * self._size : (number + 1) * self._size]
         room = [array[: len(places)] for array in self._room[number % len(self._room)]]
-        rows = self._features.read(places, view, into=room)
-        targets = _filled_up(self._targets[places], self._size)
-        return Slice([_filled_up(array, self._size) for array in rows], targets, np.arange(len(places)))
+        as_stored = self._features.as_stored(places, view)
+        rows = self._features.read(places[as_stored], view, into=room)
+        targets = _filled_up(self._targets[places[as_stored]], self._size)
+        return Slice([_filled_up(array, self._size) for array in rows], targets, np.argsort(as_stored))
 
 
 def _filled_up(rows: Array, size: int) -> Array:
