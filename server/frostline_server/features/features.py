@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from frostline_server.engine.alignment import aligned
 from frostline_server.features.cut_tensor import CutTensor
 from frostline_server.features.rows import Found, TrunkRows
 from frostline_server.features.segment import feature_keys
@@ -210,7 +211,7 @@ class Features:
 
     def room_for(self, count: int) -> list[Array]:
         """Returns arrays for so many rows."""
-        return [np.empty((count, *tensor.shape), tensor.kept_dtype) for tensor in self.tensors]
+        return [aligned((count, *tensor.shape), tensor.kept_dtype) for tensor in self.tensors]
 
     def look_up(self, view: int = 0) -> None:
         """Finds all rows of a view in the store at once, for many reads of some of them."""

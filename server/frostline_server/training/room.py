@@ -23,5 +23,5 @@ def fits_budget(stored_bytes: int, budget_bytes: int | None) -> bool:
 
 
 def fits_memory(size_bytes: int, memory_bytes: int | None) -> bool:
-    """Whether rows fit into the memory for features: once as they are read, and once as the program holds them."""
-    return memory_bytes is None or 2 * size_bytes <= memory_bytes
+    """Whether rows fit into the memory for features."""
+    return memory_bytes is None or size_bytes <= memory_bytes

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ Array = npt.NDArray[Any]
 
 _SLICE_BYTES = 16 << 20
 _SLICE_STEPS = 16
+_NICE = 10
 _READERS, _AHEAD = 2, 3  # more than are read at once, so that a reader never waits for the training to ask
 
 
@@ -107,17 +111,18 @@ class ReadAhead:
         rows = _SLICE_BYTES // max(1, features.row_bytes) if features.is_stored else features.chunk_rows
         steps = max(1, -(-rows // batch_size))
         self._size = batch_size * min(steps, -(-len(features) // batch_size))
-        # The training copies a slice to its device before it asks for the next one, so arrays are free again by then.
+        # The training is done with a slice before it asks for the next one, so its arrays are free again by then.
         self._room = [features.room_for(self._size) for _ in range(_AHEAD + 1)]
 
     def slices(self, order: Array, view: int) -> Iterator[Slice]:
         """Yields the slices of an epoch that takes the examples in `order`.
 
-        A slice's examples stand in it as the store has them. Its arrays are the caller's until it asks for the next one.
+        A slice's examples stand in it as the store has them. Its arrays are the caller's until it asks for the next
+        one.
         """
         self._features.look_up(view)
         count = -(-len(order) // self._size)
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="read-ahead") as threads:
+        with ThreadPoolExecutor(_READERS, "read-ahead", initializer=_give_way) as threads:
             ahead = [threads.submit(self._read, number, order, view) for number in range(min(_AHEAD, count))]
             try:
                 for number in range(count):
@@ -136,6 +141,12 @@ class ReadAhead:
         rows = self._features.read(places[as_stored], view, into=room)
         targets = _filled_up(self._targets[places[as_stored]], self._size)
         return Slice([_filled_up(array, self._size) for array in rows], targets, np.argsort(as_stored))
+
+
+def _give_way() -> None:
+    """Lets the training go before this thread where both could run: half a step's threads wait for the other half."""
+    with suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 def _filled_up(rows: Array, size: int) -> Array:
