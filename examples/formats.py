@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from xxhash import xxh3_64_hexdigest
 
-from frostline_server.features.checksums import as_words, row_checksums
-from frostline_server.features.segment import feature_keys, write_segment
+from frostline_server.features.segment import feature_keys, key_hashes, row_hashes, write_segment
 from frostline_zoo.blobs.local import LocalBlobStore
 from frostline_zoo.digests import canonical_json, digest_of, digest_of_json
 from frostline_zoo.examples.lists import ExampleList
@@ -86,18 +86,18 @@ def features() -> Iterator[str]:
     """A segment with one row, for the example (1, 2) and a made-up trunk."""
     trunk = digest_of(b"a trunk")
     digests = contents_digests(ExampleSpec("uint8", (2,)), [bytes([1, 2])])
-    keys, rows = feature_keys(digests), as_words(np.array([[1.0, 2.0, 3.0]], "f4"))
-    yield f"trunk      {trunk}"
-    yield f"example    sha256:{digests.tobytes().hex()}"
-    yield f"key        {' '.join(f'{word:016x}' for word in keys[0])}"
-    yield f"row        {' '.join(f'{word:016x}' for word in rows[0])}"
-    name = np.frombuffer(bytes.fromhex(trunk.removeprefix("sha256:")), np.uint64)[None]
-    for label, words in (("s(row)", rows), ("s(key)", keys), ("s(trunk)", name)):
-        yield f"{label:<9}  {row_checksums(words)[0]:016x}"
+    keys, rows = feature_keys(digests), np.array([[1.0, 2.0, 3.0]], "f4").view(np.uint8)
+    yield f"owner         {trunk} float32"
+    yield f"example       sha256:{digests.tobytes().hex()}"
+    yield f"key           {' '.join(f'{word:016x}' for word in keys[0])}"
+    yield f"row           {rows.tobytes().hex(' ', 4)}"
+    yield f"XXH3(owner)   {xxh3_64_hexdigest(f'{trunk} float32'.encode())}"
+    yield f"h(key)        {key_hashes(keys)[0]:016x}"
+    yield f"XXH3(row)     {row_hashes(rows)[0]:016x}"
     with tempfile.TemporaryDirectory() as folder:
-        path = write_segment(Path(folder), 0, trunk, keys, [rows])
-        yield f"checksum   {decode_tensors(path.read_bytes())['checksums'][0]:016x}"
-        yield f"segment    {path.stat().st_size} bytes"
+        path = write_segment(Path(folder), 0, f"{trunk} float32", keys, [rows])
+        yield f"checksum      {decode_tensors(path.read_bytes())['checksums'][0]:016x}"
+        yield f"segment       {path.stat().st_size} bytes"
 
 
 EXAMPLES = (canonical, tensors, networks, datasets, features)

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from frostline_server.features.checksums import as_words, from_words, row_checksums
-from frostline_server.features.segment import feature_keys
+from frostline_server.features.segment import feature_keys, key_hashes, row_hashes
 from frostline_server.features.store import FeatureStore, TrunkRows
 from frostline_zoo.tensors import decode_tensors, encode_tensors
 
@@ -78,7 +77,7 @@ def test_rows_come_back_from_the_disk_itself(
     first, second = sorted(tmp_path.rglob("*.safetensors"))
     first.unlink()
     content = bytearray(second.read_bytes())
-    content[-1] ^= 1  # of the last row's last number, or what fills it up
+    content[-1] ^= 1  # of the last row's last number
     second.write_bytes(content)
     present, out = read(trunk, wanted)
     assert (present == ((order >= 20) & (order < 39))).all()
@@ -125,11 +124,7 @@ def injure(chance: random.Random, paths: list[Path]) -> None:
     elif kind == 2:
         path.unlink()
     else:  # two rows swapped: each is what was once stored, under the other's key
-        place = bytes(content).index(as_words(np.frombuffer(bytes(content[-60:]), np.float32)[None]).tobytes()[:56])
-        content[place : place + 56], content[place - 64 : place - 8] = (
-            content[place - 64 : place - 8],
-            content[place : place + 56],
-        )
+        content[-120:-60], content[-60:] = content[-60:], content[-120:-60]
         path.write_bytes(content)
 
 
@@ -162,56 +157,38 @@ def test_trunks_are_listed_with_rows_and_bytes(tmp_path: Path) -> None:
     assert info.size_bytes == sum(path.stat().st_size for path in tmp_path.rglob("*.safetensors"))
 
 
-def test_the_checksum_sees_every_single_changed_word() -> None:
-    words = RNG.integers(0, 2**63, (1, 40), dtype=np.uint64)
-    before = row_checksums(words)[0]
-    for place in range(40):
-        for bit in range(64):
-            changed = words.copy()
-            changed[0, place] ^= np.uint64(1 << bit)
-            assert row_checksums(changed)[0] != before
+def test_rows_of_another_dtype_in_the_folder_are_not_read(tmp_path: Path) -> None:
+    rows, store = RNG.standard_normal((20, 8)).astype(np.float16), FeatureStore(tmp_path)
+    store.open(TRUNK, (8,), "float16").append(keys(20), rows)
+    (segment,) = tmp_path.rglob("*.safetensors")
+    (tmp_path / TRUNK[7:] / "bfloat16").mkdir()
+    segment.rename(tmp_path / TRUNK[7:] / "bfloat16" / segment.name)
+    other = store.open(TRUNK, (8,), "bfloat16")
+    assert other.find(keys(20)).are_there.all()
+    assert not read(other, keys(20))[0].any()
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 4, 8])
-@pytest.mark.parametrize("count", [2, 4, 40])
-def test_the_checksum_sees_the_same_bit_flipped_in_several_words(count: int, lanes: int) -> None:
-    words = RNG.integers(0, 2**64, (1, 40), dtype=np.uint64)
-    before = row_checksums(words)[0]
-    for bit in range(64 // lanes):
-        changed = words.copy()
-        changed[0, :count] ^= np.uint64(sum(1 << bit + 64 // lanes * lane for lane in range(lanes)))
-        assert row_checksums(changed)[0] != before, f"bit {bit}"
-
-
-@pytest.mark.parametrize("stuck", [0, 1])
-def test_the_checksum_sees_a_bit_that_is_stuck(stuck: int) -> None:
-    rows = RNG.standard_normal((200, 64)).astype(np.float32)
-    for bit in range(32):
-        words = rows.view(np.uint32)
-        mask = np.uint32(1 << bit)
-        changed = words | mask if stuck else words & ~mask
-        differs = (changed != words).any(axis=1)
-        seen = row_checksums(as_words(changed)) != row_checksums(as_words(words))
-        assert (seen == differs).all(), f"bit {bit}"
-
-
-def keys_of_one_hash() -> tuple[np.ndarray, np.ndarray]:
-    """Returns two keys with the same hash: differences x and y of the first two halves of words, a * x + b * y = 0."""
-    weights = row_checksums(np.eye(10, dtype=np.uint32).view(np.uint64))
-    ratio = -int(weights[0]) * pow(int(weights[1]), -1, 2**64) % 2**64
-    (large, before), (y, x) = (2**64, 0), (ratio, 1)
-    while y >= 2**32:  # Euclid's algorithm: in every step y = x * ratio modulo 2**64
-        (large, before), (y, x) = (y, x), (large % y, before - large // y * x)
-    one, other = np.zeros((2, 1, 10), np.uint32)
-    one[0, 0], other[0, 0] = max(0, -x), max(0, x)
-    other[0, 1] = y
-    return one.view(np.uint64), other.view(np.uint64)
+@pytest.mark.parametrize("size", [1, 3, 16, 100, 240, 1000])
+def test_the_hash_sees_every_flipped_bit_and_the_same_bit_in_several_places(size: int) -> None:
+    row = RNG.integers(0, 256, (1, size), np.uint8)
+    before = row_hashes(row)[0]
+    for place in range(size):
+        for bit in range(8):
+            flipped = row.copy()
+            flipped[0, place] ^= 1 << bit
+            assert row_hashes(flipped)[0] != before
+    for step in (1, 2, 4, 8):
+        for bit in range(8):
+            flipped = row.copy()
+            flipped[0, ::step] ^= 1 << bit
+            assert row_hashes(flipped)[0] != before
 
 
 def test_a_row_is_not_taken_for_that_of_a_key_with_the_same_hash(tmp_path: Path) -> None:
-    one, other = keys_of_one_hash()
-    assert row_checksums(one) == row_checksums(other)
-    assert (one != other).any()
+    one = keys(1)
+    other = one.copy()
+    other[0, 1] ^= np.uint64(1)  # the hash is made of the other words
+    assert key_hashes(one) == key_hashes(other)
     trunk = FeatureStore(tmp_path).open(TRUNK, (3,), "float32")
     trunk.append(one, np.ones((1, 3), np.float32))
     assert not read(trunk, other)[0].any()
@@ -220,10 +197,24 @@ def test_a_row_is_not_taken_for_that_of_a_key_with_the_same_hash(tmp_path: Path)
     assert not read(trunk, one)[0].any()  # computed again, which costs time and nothing else
 
 
-def test_words_hold_rows_of_any_size() -> None:
-    for shape, dtype in [((), "u1"), ((3,), "u1"), ((5,), "f2"), ((2, 3), "f4"), ((0,), "f4")]:
-        rows = RNG.integers(0, 100, (4, *shape)).astype(dtype)
-        assert (from_words(as_words(rows), shape, dtype) == rows).all()
+def test_views_of_one_example_have_keys_of_different_hashes() -> None:
+    digest = RNG.integers(0, 256, (1, 32), np.uint8)
+    assert len({int(key_hashes(feature_keys(digest, view))[0]) for view in range(1000)}) == 1000
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_rows_are_read_in_the_order_of_the_disk_and_in_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_order: bool, on_disk: bool
+) -> None:
+    monkeypatch.setattr(TrunkRows, "_is_on_disk", lambda *_: on_disk)
+    stored, rows = filled(tmp_path)
+    trunk = FeatureStore(tmp_path).open(TRUNK, (3, 5), "float32")
+    found = trunk.find(stored)
+    order = np.argsort(found.addresses) if in_order else RNG.permutation(50)
+    out = np.empty_like(rows)
+    assert trunk.read(found.at(order), out).all()
+    assert out.tobytes() == rows[order].tobytes()
 
 
 def test_rows_that_were_found_before_others_were_stored_are_known_to_be_old(tmp_path: Path) -> None:

@@ -34,6 +34,11 @@ class Slice:
     labels: Array
     order: Array
 
+    @property
+    def arrays(self) -> list[Array]:
+        """The features and the labels."""
+        return [*self.features, self.labels]
+
 
 class CompiledEpoch:
     """One epoch of one head, as compiled code: no Python between the steps, batches gathered inside.
@@ -75,10 +80,10 @@ class CompiledEpoch:
             "loss" and the metrics as running means over the epoch, as Keras reports them; with a "val_" prefix those of
             the validation examples after it.
         """
-        figures = self._training.whole(self._on_device([*train.features, train.labels]), train.order, self.batch_size)
+        figures = self._training.whole(self._on_device(train), train.order, self.batch_size)
         if held_out is not None:
             size, order = min(self.test_batch_size, len(held_out.order)), held_out.order
-            figures += self._testing.whole(self._on_device([*held_out.features, held_out.labels]), order, size)
+            figures += self._testing.whole(self._on_device(held_out), order, size)
         return self._named(figures, held_out is not None)
 
     def in_slices(
@@ -108,12 +113,12 @@ class CompiledEpoch:
         names += [f"val_{name}" for name in names] if has_validation else []
         return {name: float(figure) for name, figure in zip(names, figures, strict=True)}
 
-    def _on_device(self, arrays: Sequence[Array]) -> list[Any]:
+    def _on_device(self, part: Slice) -> list[Any]:
         """Returns the arrays as tensors, each made once, however many epochs it is used in."""
-        for array in arrays:
+        for array in part.arrays:
             if id(array) not in self._held:
-                self._held[id(array)] = (array, _as_tensor(array))
-        return [self._held[id(array)][1] for array in arrays]
+                self._held[id(array)] = (array, as_tensor(array))
+        return [self._held[id(array)][1] for array in part.arrays]
 
     def _sliced(
         self, run: _Pass, slices: Iterable[Slice], size: int, between: Callable[[], None], stays: bool
@@ -123,7 +128,7 @@ class CompiledEpoch:
         total, count, steps = 0.0, 0, 0
         for part in slices:
             arguments = (
-                self._on_device(part) if stays else [_as_tensor(array) for array in (*part.features, part.labels)]
+                self._on_device(part) if stays else [as_tensor(array) for array in (*part.features, part.labels)]
             )
             steps = steps or len(part.order) // size
             total += run.slice(arguments, part.order, size, steps)
@@ -219,7 +224,7 @@ class _Pass:
         return tf.stack([total, *(tf.cast(metric.result(), tf.float32) for metric in self._metrics)])
 
 
-def _as_tensor(array: Array) -> Any:
+def as_tensor(array: Array) -> Any:
     """Returns an array as a tensor: of the same memory, so that it must not change while the tensor is used, or a copy.
 
     Features are the largest thing there is in memory, and memory that is new costs more than what is computed from it.
@@ -227,7 +232,7 @@ def _as_tensor(array: Array) -> Any:
     if not array.size or not is_aligned(array) or tf.config.list_logical_devices("GPU"):
         return tf.constant(array)
     if array.dtype == ml_dtypes.bfloat16:  # which NumPy does not export
-        return tf.bitcast(_as_tensor(array.view(np.uint16)), tf.bfloat16)
+        return tf.bitcast(as_tensor(array.view(np.uint16)), tf.bfloat16)
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
