@@ -115,7 +115,7 @@ def injure(chance: random.Random, paths: list[Path]) -> None:
     path = chance.choice(paths)
     content = bytearray(path.read_bytes())
     body = 8 + int.from_bytes(content[:8], "little")
-    kind = chance.randrange(4)
+    kind = chance.randrange(5)
     if kind == 0:  # one bit
         content[chance.randrange(body, len(content))] ^= 1 << chance.randrange(8)
         path.write_bytes(content)
@@ -123,8 +123,12 @@ def injure(chance: random.Random, paths: list[Path]) -> None:
         path.write_bytes(content[: chance.randrange(len(content))])
     elif kind == 2:
         path.unlink()
-    else:  # two rows swapped: each is what was once stored, under the other's key
+    elif kind == 3:  # two rows swapped
         content[-120:-60], content[-60:] = content[-60:], content[-120:-60]
+        path.write_bytes(content)
+    else:  # two keys swapped: each row and its checksum are what was once stored, under the other's key
+        one = len(content) - (len(content) - body) // (60 + 48) * 60 - 40
+        content[one - 40 : one], content[one : one + 40] = content[one : one + 40], content[one - 40 : one]
         path.write_bytes(content)
 
 
