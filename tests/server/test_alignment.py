@@ -31,13 +31,11 @@ def test_an_aligned_array_is_the_memory_of_its_tensor(dtype: str, shape: tuple[i
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("start", [1, 3, 16])
+@pytest.mark.parametrize("start", [1, 3, 5])
 def test_any_other_array_is_copied(dtype: str, start: int) -> None:
     from frostline_server.engine.epoch import as_tensor
 
     array = numbers(aligned((40,), dtype), dtype)[start:]
-    if array.ctypes.data % 64 == 0:
-        pytest.skip("so many of these are aligned again")
     before, tensor = array.copy(), as_tensor(array)
     array[...] = 101
     assert (tensor.numpy() == before).all()
