@@ -17,6 +17,7 @@ from frostline_zoo.errors import InvalidError, NotFoundError
 from frostline_zoo.examples.dataset import as_inputs
 from frostline_zoo.examples.spec import ExampleSpec
 from frostline_zoo.graph import known_layer, subgraph
+from frostline_zoo.indices import Indices, indices_of
 from frostline_zoo.manifest import Manifest
 from frostline_zoo.networks.build import build
 from frostline_zoo.preprocessing import Preprocessing
@@ -28,13 +29,14 @@ _KEPT = 4
 
 @dataclass(frozen=True)
 class _Ready:
-    """A network, compiled: `forward` takes `batch_size` rows of `shape` and `dtype`."""
+    """A network, compiled: `forward` takes `batch_size` rows of `shape` and `dtype`, which may have to be `indices`."""
 
     preprocessing: Preprocessing
     shape: tuple[int | None, ...]
     dtype: str
     batch_size: int
     forward: Callable[[list[Array]], list[Array]]
+    indices: Indices | None
 
 
 class Predictor:
@@ -49,6 +51,8 @@ class Predictor:
         rows = _rows(data, dtype, row_shape)
         ready = self._ready(version, layer)
         inputs = as_inputs(rows, ready.shape, ready.dtype, ready.preprocessing)
+        if ready.indices is not None:
+            ready.indices.check(inputs, np.arange(len(inputs)))
         parts = []
         for start in range(0, len(inputs), ready.batch_size):
             part = inputs[start : start + ready.batch_size]
@@ -70,7 +74,8 @@ class Predictor:
             names = ", ".join(entry.name for entry in part.inputs)
             raise InvalidError(f"the network has several inputs ({names}): predict takes networks with one")
         model, entry = build(part, self._blobs.get).model, part.inputs[0]
-        return _Ready(part.preprocessing, entry.shape, entry.dtype, forward_batch_size(model), compiled_forward(model))
+        indices, size = indices_of(part, entry.name), forward_batch_size(model)
+        return _Ready(part.preprocessing, entry.shape, entry.dtype, size, compiled_forward(model), indices)
 
 
 def _part(network: Manifest, layer: str) -> Manifest:

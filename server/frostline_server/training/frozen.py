@@ -21,6 +21,7 @@ from frostline_server.training.programs import Programs
 from frostline_zoo.examples.dataset import Examples
 from frostline_zoo.graph import Cut, calls_in_order
 from frostline_zoo.identity import trunk_digests, view_digests
+from frostline_zoo.indices import indices_of
 from frostline_zoo.manifest import TensorRef
 from frostline_zoo.networks.build import Network, replay, single
 
@@ -194,6 +195,7 @@ class PartRows(ExampleRows):
         self._preprocessing = network.manifest.preprocessing
         self._shape = tuple(network.model.inputs[0].shape[1:])
         self._dtype = str(network.model.inputs[0].dtype)
+        self._indices = indices_of(network.manifest, network.manifest.inputs[0].name)
 
     def zeros(self, count: int) -> Array:
         """Returns rows of zeros, (count, *shape), a side that the network leaves free being that of the examples."""
@@ -204,9 +206,16 @@ class PartRows(ExampleRows):
         return self._shape if None not in self._shape else self.inputs(np.arange(1)).shape[1:]
 
     def inputs(self, places: Array) -> Array:
-        """Returns the examples at `places`, (k,) -> (k, *shape): decoded, resized and scaled."""
+        """Returns the examples at `places`, (k,) -> (k, *shape): decoded, resized and scaled.
+
+        Raises:
+            InvalidError: the network looks them up in an Embedding, and they are not indices of its rows.
+        """
         chosen = self._part.places[places]
-        return self._part.examples.inputs(chosen, self._shape, self._dtype, self._preprocessing)
+        rows = self._part.examples.inputs(chosen, self._shape, self._dtype, self._preprocessing)
+        if self._indices is not None:
+            self._indices.check(rows, chosen)
+        return rows
 
 
 def chain_of(frozen: Frozen, cuts: Sequence[Cut], cut: Cut) -> list[Cut]:

@@ -1,0 +1,56 @@
+"""Indices: inputs that a network looks up in the rows of an Embedding.
+
+TensorFlow cuts 1.7 down to 1 and counts -1 from the end, and compiled by XLA it takes the last row for every index past
+it. All three are mistakes in the data, which would train a network all the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from frostline_zoo.errors import InvalidError
+from frostline_zoo.manifest import Manifest, TensorRef
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Indices:
+    """What an input must be: whole numbers from 0 up to, and without, `count`, the rows of the layer `layer`."""
+
+    layer: str
+    count: int
+
+    def check(self, rows: Array, places: Array) -> None:
+        """Looks at rows, (n, ...), whose numbers in the dataset or the call are `places` (n,).
+
+        Raises:
+            InvalidError: one of them holds something else.
+        """
+        is_index = (rows >= 0) & (rows < self.count)
+        if rows.dtype.kind == "f":
+            is_index &= rows == np.floor(rows)
+        if is_index.all():
+            return
+        row = int(np.flatnonzero(~is_index.reshape(len(rows), -1).all(axis=1))[0])
+        where = tuple(np.argwhere(~is_index[row])[0].tolist())
+        raise InvalidError(
+            f"row {places[row]} holds {rows[row][where]:g} at {','.join(map(str, where)) or '0'}: layer {self.layer!r} "
+            f"takes whole numbers from 0 to {self.count - 1}",
+            reason="VALUE_OUT_OF_RANGE",
+        )
+
+
+def indices_of(manifest: Manifest, input_name: str) -> Indices | None:
+    """Returns what an input must be that goes straight into an Embedding, into the smallest where it is several."""
+    entry = TensorRef(input_name)
+    found = [
+        Indices(layer.name, int(layer.config["input_dim"]))
+        for layer in manifest.layers
+        if layer.class_name == "Embedding" and any(entry in call.tensors() for call in layer.calls)
+    ]
+    return min(found, key=lambda indices: indices.count, default=None)
