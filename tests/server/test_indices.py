@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def train(zoo: Client, name: str, data: str) -> Any:
 
 @pytest.mark.parametrize(
     ("value", "dtype", "said"),
-    [(10, np.int64, "10"), (-1, np.int64, "-1"), (1.5, np.float32, "1.5"), (1e9, np.float32, r"1e\+09")],
+    [(10, np.int64, "10"), (-1, np.int64, "-1"), (1.5, np.float32, "1.5"), (1e9, np.float32, "1000000000")],
 )
 def test_rows_that_are_no_indices_are_refused_with_row_place_and_layer(
     zoo: Client, value: float, dtype: type, said: str
@@ -41,7 +42,7 @@ def test_rows_that_are_no_indices_are_refused_with_row_place_and_layer(
     line = rf"row 33 holds {said} at 2: layer 'table' takes whole numbers from 0 to 9$"
     with pytest.raises(InvalidError, match=line):
         zoo.predict("ten-words", rows)
-    name = f"words-{abs(hash(value))}"
+    name = f"words-{dtype.__name__}-{said.strip('-').replace('.', '-').lower()}"
     zoo.datasets.push(name, rows, np.arange(40) % 2)
     with pytest.raises(JobFailedError, match=line):
         train(zoo, f"{name}-child", name).result(120)
@@ -51,3 +52,32 @@ def test_rows_that_are_no_indices_are_refused_with_row_place_and_layer(
 
 def test_whole_numbers_may_be_floats(zoo: Client) -> None:
     assert (zoo.predict("ten-words", WORDS.astype(np.float32)) == zoo.predict("ten-words", WORDS)).all()
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize(
+    ("dtype", "value", "said"),
+    [("int32", 1.5, "1.5"), ("int32", 2**32 + 3, "4294967299"), ("uint8", 259, "259"), ("uint8", -1, "-1")],
+)
+def test_rows_are_looked_at_as_they_were_pushed(
+    zoo: Client, tmp_path: Path, dtype: str, value: float, said: str
+) -> None:
+    import keras
+
+    inputs = keras.Input((6,), dtype=dtype, name="words")
+    tables = [keras.layers.Embedding(count, 4, name=f"table-{count}")(inputs) for count in (20, 10)]
+    outputs = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(keras.layers.Add()(tables)))
+    keras.Model(inputs, outputs).save(tmp_path / "base.keras")
+    name = f"{dtype}-{said.strip('-').replace('.', '-')}"
+    zoo.models.import_file(tmp_path / "base.keras", f"base-{name}")
+    assert zoo.predict(f"base-{name}", WORDS).shape == (40, 2)
+    rows = WORDS.astype(np.float64 if value == 1.5 else np.int64)
+    rows[7, 0] = value
+    line = rf"row 7 holds {said} at 0: layer 'table-10' takes whole numbers from 0 to 9$"
+    with pytest.raises(InvalidError, match=line):
+        zoo.predict(f"base-{name}", rows)
+    zoo.datasets.push(f"rows-{name}", rows, np.arange(40) % 2)
+    head = [layers.Dense(2, activation="softmax")]
+    job = zoo.train(name=f"child-{name}", base=f"base-{name}", head=head, data=f"rows-{name}", epochs=1)
+    with pytest.raises(JobFailedError, match=line):
+        job.result(120)

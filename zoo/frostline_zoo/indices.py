@@ -18,6 +18,9 @@ from frostline_zoo.manifest import Manifest, TensorRef
 Array = npt.NDArray[Any]
 
 
+EXACT = "float64"  # holds all that an input may have been pushed as, as it was
+
+
 @dataclass(frozen=True)
 class Indices:
     """What an input must be: whole numbers from 0 up to, and without, `count`, the rows of the layer `layer`."""
@@ -25,22 +28,26 @@ class Indices:
     layer: str
     count: int
 
-    def check(self, rows: Array, places: Array) -> None:
-        """Looks at rows, (n, ...), whose numbers in the dataset or the call are `places` (n,).
+    def checked(self, rows: Array, places: Array, dtype: str) -> Array:
+        """Returns rows, (n, ...) EXACT, as the input's dtype, to which indices alone can be cast unseen.
+
+        Args:
+            rows: what would be the input.
+            places: (n,), their numbers in the dataset or the call.
+            dtype: of the input.
 
         Raises:
             InvalidError: one of them holds something else.
         """
-        is_index = (rows >= 0) & (rows < self.count)
-        if rows.dtype.kind == "f":
-            is_index &= rows == np.floor(rows)
+        is_index = (rows >= 0) & (rows < self.count) & (rows == np.floor(rows))
         if is_index.all():
-            return
+            return rows.astype(dtype)
         row = int(np.flatnonzero(~is_index.reshape(len(rows), -1).all(axis=1))[0])
         where = tuple(np.argwhere(~is_index[row])[0].tolist())
+        at = ",".join(map(str, where)) or "0"
         raise InvalidError(
-            f"row {places[row]} holds {rows[row][where]:g} at {','.join(map(str, where)) or '0'}: layer {self.layer!r} "
-            f"takes whole numbers from 0 to {self.count - 1}",
+            f"row {places[row]} holds {rows[row][where]:.17g} at {at}: "
+            f"layer {self.layer!r} takes whole numbers from 0 to {self.count - 1}",
             reason="VALUE_OUT_OF_RANGE",
         )
 

@@ -17,7 +17,7 @@ from frostline_zoo.errors import InvalidError, NotFoundError
 from frostline_zoo.examples.dataset import as_inputs
 from frostline_zoo.examples.spec import ExampleSpec
 from frostline_zoo.graph import known_layer, subgraph
-from frostline_zoo.indices import Indices, indices_of
+from frostline_zoo.indices import EXACT, Indices, indices_of
 from frostline_zoo.manifest import Manifest
 from frostline_zoo.networks.build import build
 from frostline_zoo.preprocessing import Preprocessing
@@ -50,9 +50,9 @@ class Predictor:
         """Answers `Workbench.predict`, where the errors are listed."""
         rows = _rows(data, dtype, row_shape)
         ready = self._ready(version, layer)
-        inputs = as_inputs(rows, ready.shape, ready.dtype, ready.preprocessing)
+        inputs = as_inputs(rows, ready.shape, EXACT if ready.indices else ready.dtype, ready.preprocessing)
         if ready.indices is not None:
-            ready.indices.check(inputs, np.arange(len(inputs)))
+            inputs = ready.indices.checked(inputs, np.arange(len(inputs)), ready.dtype)
         parts = []
         for start in range(0, len(inputs), ready.batch_size):
             part = inputs[start : start + ready.batch_size]

@@ -21,7 +21,7 @@ from frostline_server.training.programs import Programs
 from frostline_zoo.examples.dataset import Examples
 from frostline_zoo.graph import Cut, calls_in_order
 from frostline_zoo.identity import trunk_digests, view_digests
-from frostline_zoo.indices import indices_of
+from frostline_zoo.indices import EXACT, indices_of
 from frostline_zoo.manifest import TensorRef
 from frostline_zoo.networks.build import Network, replay, single
 
@@ -212,10 +212,10 @@ class PartRows(ExampleRows):
             InvalidError: the network looks them up in an Embedding, and they are not indices of its rows.
         """
         chosen = self._part.places[places]
-        rows = self._part.examples.inputs(chosen, self._shape, self._dtype, self._preprocessing)
-        if self._indices is not None:
-            self._indices.check(rows, chosen)
-        return rows
+        if self._indices is None:
+            return self._part.examples.inputs(chosen, self._shape, self._dtype, self._preprocessing)
+        rows = self._part.examples.inputs(chosen, self._shape, EXACT, self._preprocessing)
+        return self._indices.checked(rows, chosen, self._dtype)
 
 
 def chain_of(frozen: Frozen, cuts: Sequence[Cut], cut: Cut) -> list[Cut]:
