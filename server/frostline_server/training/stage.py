@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,8 @@ Array = npt.NDArray[Any]
 _SLICE_BYTES = 16 << 20
 _SLICE_STEPS = 16
 _NICE = 10
-_READERS, _AHEAD = 2, 3  # more than are read at once, so that a reader never waits for the training to ask
+_READERS = 2
+_AHEAD = 3  # more than there are readers, so that none waits for the training to ask
 
 
 class StageExamples:
@@ -112,7 +114,8 @@ class ReadAhead:
         steps = max(1, -(-rows // batch_size))
         self._size = batch_size * min(steps, -(-len(features) // batch_size))
         # The training is done with a slice before it asks for the next one, so its arrays are free again by then.
-        self._room = [features.room_for(self._size) for _ in range(_AHEAD + 1)]
+        self._ahead = _AHEAD if self._size * features.row_bytes <= _SLICE_BYTES else 1
+        self._room = [features.room_for(self._size) for _ in range(self._ahead + 1)]
 
     def slices(self, order: Array, view: int) -> Iterator[Slice]:
         """Yields the slices of an epoch that takes the examples in `order`.
@@ -122,13 +125,13 @@ class ReadAhead:
         """
         self._features.look_up(view)
         count = -(-len(order) // self._size)
-        with ThreadPoolExecutor(_READERS, "read-ahead", initializer=_give_way) as threads:
-            ahead = [threads.submit(self._read, number, order, view) for number in range(min(_AHEAD, count))]
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="read-ahead", initializer=_give_way) as threads:
+            ahead = [threads.submit(self._read, number, order, view) for number in range(min(self._ahead, count))]
             try:
                 for number in range(count):
                     part = ahead.pop(0).result()
-                    if number + _AHEAD < count:
-                        ahead.append(threads.submit(self._read, number + _AHEAD, order, view))
+                    if number + self._ahead < count:
+                        ahead.append(threads.submit(self._read, number + self._ahead, order, view))
                     yield part
             finally:
                 for future in ahead:
@@ -144,9 +147,14 @@ class ReadAhead:
 
 
 def _give_way() -> None:
-    """Lets the training go before this thread where both could run: half a step's threads wait for the other half."""
-    with suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+    """Lets the training go before this thread where both could run: half a step's threads wait for the other half.
+
+    What decodes images for this thread, and was started by it, gives way too.
+    """
+    if sys.platform == "linux":  # where a thread has a priority of its own
+        me = threading.get_native_id()
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, me, max(_NICE, os.getpriority(os.PRIO_PROCESS, me)))
 
 
 def _filled_up(rows: Array, size: int) -> Array:
