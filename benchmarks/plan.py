@@ -36,6 +36,7 @@ from frostline_server.training.frozen import Frozen
 from frostline_server.training.planner import Planned, Planner
 from frostline_server.training.prepare import Prepared, prepare
 from frostline_server.training.programs import Programs
+from frostline_server.training.room import fits_memory
 from frostline_zoo.graph import Cut, cut_through
 from frostline_zoo.networks.split import split
 
@@ -98,7 +99,7 @@ def choices(case: Case, planned: Planned, frozen: Frozen, prepared: Prepared) ->
     lower = cut_through(frozen.manifest, [case.lower]) if case.lower else None
     for cut in filter(None, (own, lower)):
         size = total * frozen.row_bytes(cut.frontier)
-        for kept, fits in (("store", size <= case.disk_bytes // 2), ("memory", 2 * size <= case.memory_bytes)):
+        for kept, fits in (("store", size <= case.disk_bytes // 2), ("memory", fits_memory(size, case.memory_bytes))):
             if fits:
                 yield f"{kept} at {_place(cut)}", _forced(planned, kept, cut, total, size)
     yield "nowhere", _forced(planned, "nowhere", None, total, 0)

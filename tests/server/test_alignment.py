@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -28,6 +30,11 @@ def test_an_aligned_array_is_the_memory_of_its_tensor(dtype: str, shape: tuple[i
     assert (tensor.numpy() == array).all()
     array.flat[0] = 101
     assert tensor.numpy().flat[0] == 101
+    expected = array.copy()
+    del array
+    gc.collect()
+    others = [numbers(aligned(shape, dtype), dtype) for _ in range(100)]
+    assert (tensor.numpy() == expected).all(), len(others)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -80,10 +80,10 @@ class CompiledEpoch:
             "loss" and the metrics as running means over the epoch, as Keras reports them; with a "val_" prefix those of
             the validation examples after it.
         """
-        figures = self._training.whole(self._on_device(train), train.order, self.batch_size)
+        figures = self._training.whole(self._tensors_of(train), train.order, self.batch_size)
         if held_out is not None:
             size, order = min(self.test_batch_size, len(held_out.order)), held_out.order
-            figures += self._testing.whole(self._on_device(held_out), order, size)
+            figures += self._testing.whole(self._tensors_of(held_out), order, size)
         return self._named(figures, held_out is not None)
 
     def in_slices(
@@ -94,7 +94,7 @@ class CompiledEpoch:
         Every slice of `train` but the last takes whole batches; the arrays of all slices have the same length.
 
         Args:
-            train: the examples to train on.
+            train: the examples to train on. A slice's arrays must not change until the next slice is asked for.
             held_out: the validation examples.
             between: called after every slice; may raise to stop.
             stays: the slices are of arrays that other epochs take too, so they become tensors only once.
@@ -113,7 +113,7 @@ class CompiledEpoch:
         names += [f"val_{name}" for name in names] if has_validation else []
         return {name: float(figure) for name, figure in zip(names, figures, strict=True)}
 
-    def _on_device(self, part: Slice) -> list[Any]:
+    def _tensors_of(self, part: Slice) -> list[Any]:
         """Returns the arrays as tensors, each made once, however many epochs it is used in."""
         for array in part.arrays:
             if id(array) not in self._held:
@@ -127,9 +127,7 @@ class CompiledEpoch:
             metric.reset_state()
         total, count, steps = 0.0, 0, 0
         for part in slices:
-            arguments = (
-                self._on_device(part) if stays else [as_tensor(array) for array in (*part.features, part.labels)]
-            )
+            arguments = self._tensors_of(part) if stays else [as_tensor(array) for array in part.arrays]
             steps = steps or len(part.order) // size
             total += run.slice(arguments, part.order, size, steps)
             count += len(part.order)
@@ -196,6 +194,7 @@ class _Pass:
         if count:
             batches = np.zeros((steps, size), np.int32)
             batches[:count] = order[: count * size].reshape(count, size)
+            # `float` waits for the program, which reads the slice's own memory: from then on it may change.
             total = float(self._slice(arguments, tf.constant(batches), tf.constant(count)))
         if left := len(order) % size:
             rest = tf.constant(order[-left:].astype(np.int32))

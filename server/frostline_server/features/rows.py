@@ -226,8 +226,8 @@ class TrunkRows:
         # Of several rows under one key the latest counts: it was written because the others were wrong.
         _, latest = np.unique(hashes[::-1], return_index=True)
         latest = len(hashes) - 1 - latest
-        row_hashes = np.concatenate([segment.row_hashes for segment in self._segments])
-        self._index = Index(hashes[latest], addresses[latest], row_hashes[latest])
+        of_rows = np.concatenate([segment.row_hashes for segment in self._segments])
+        self._index = Index(hashes[latest], addresses[latest], of_rows[latest])
 
 
 def _as_bytes(rows: Array) -> Bytes:

@@ -78,11 +78,12 @@ class Segment:
         count = len(keys)
         if keys.shape != (count, KEY_WORDS) or self._rows.shape[:1] != (count,) or checksums.shape != (count,):
             raise CorruptError("not a feature segment")
-        if self._rows.ndim != 2 or [array.dtype.str for array in (self._rows, keys, checksums)] != [
-            "|u1",
-            "<u8",
-            "<u8",
-        ]:
+        if (
+            self._rows.ndim != 2
+            or self._rows.dtype != np.uint8
+            or keys.dtype != np.uint64
+            or checksums.dtype != np.uint64
+        ):
             raise CorruptError("not a feature segment")
         self._keys = keys
         self.row_bytes = self._rows.shape[1]

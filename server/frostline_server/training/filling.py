@@ -90,7 +90,7 @@ class Filling:
         levels, kept = self._levels(number, plans)
         plan, stays = planned.plan, planned.kept_cut == self._prepared.cuts[number]
         parts = [part for part in (self._prepared.train, self._prepared.held_out) if part]
-        pairs, total = [], 0
+        pairs, total = [], 0 if stays or plan.kept != "memory" else plan.size_bytes
         for part in parts:
             is_train = part is self._prepared.train
             features = self._features(part, levels, with_views=is_train and planned.views.count != 0)

@@ -65,6 +65,15 @@ CASES = {  # layers, disk, bounds: where rows are kept, and why
         "smaller at 'low'.* 10 epochs",
     ),
     "no disk": (DEAR, {}, {"disk": 0}, "memory", "flat", "has no room for 2.0 MB, memory has"),
+    "no disk, just enough memory": (DEAR, {}, {"disk": 0, "memory": SIZE}, "memory", "flat", "memory has"),
+    "no disk, a byte of memory too few": (
+        DEAR,
+        {},
+        {"disk": 0, "memory": SIZE - 1},
+        "memory",
+        "low",
+        "smaller at 'low'",
+    ),
     "a small disk": (DEAR, {}, {"disk": SIZE // 2, "memory": 0}, "store", "low", "smaller at 'low'.* 10 epochs"),
     "no disk, no memory": (DEAR, {}, {"disk": 0, "memory": 0}, "nowhere", None, "take 2.0 MB, more than the 0 bytes"),
 }
