@@ -11,6 +11,8 @@ import pytest
 
 from frostline_client import Client, layers
 from frostline_client.errors import InvalidError, JobFailedError, NotFoundError
+from frostline_zoo.errors import InvalidError as ServerError
+from frostline_zoo.indices import EXACT, Indices
 
 WORDS = np.random.default_rng(0).integers(0, 10, (40, 6))
 
@@ -39,7 +41,7 @@ def test_rows_that_are_no_indices_are_refused_with_row_place_and_layer(
 ) -> None:
     rows = WORDS.astype(dtype)
     rows[33, 2] = value
-    line = rf"row 33 holds {said} at 2: layer 'table' takes whole numbers from 0 to 9$"
+    line = rf"row 33 holds {said} at 2: layer 'table' takes whole numbers from 0 to 9 that [a-z0-9]+, its input"
     with pytest.raises(InvalidError, match=line):
         zoo.predict("ten-words", rows)
     name = f"words-{dtype.__name__}-{said.strip('-').replace('.', '-').lower()}"
@@ -48,6 +50,15 @@ def test_rows_that_are_no_indices_are_refused_with_row_place_and_layer(
         train(zoo, f"{name}-child", name).result(120)
     with pytest.raises(NotFoundError):
         zoo.models.get(f"{name}-child")
+
+
+@pytest.mark.parametrize(("dtype", "largest"), [("int8", 127), ("uint8", 255), ("float16", 2048), ("int32", 4999)])
+def test_an_index_that_the_input_cannot_hold_is_none(dtype: str, largest: int) -> None:
+    indices = Indices("table", 5000)
+    rows = np.array([[0, largest]], EXACT)
+    assert indices.checked(rows, np.arange(1), dtype).tolist() == [[0, largest]]
+    with pytest.raises(ServerError, match=f"row 0 holds {largest + 1} at 1: .* that {dtype}, its input, can hold$"):
+        indices.checked(np.add(rows, [0, 1]), np.arange(1), dtype)
 
 
 def test_whole_numbers_may_be_floats(zoo: Client) -> None:
@@ -73,7 +84,7 @@ def test_rows_are_looked_at_as_they_were_pushed(
     assert zoo.predict(f"base-{name}", WORDS).shape == (40, 2)
     rows = WORDS.astype(np.float64 if value == 1.5 else np.int64)
     rows[7, 0] = value
-    line = rf"row 7 holds {said} at 0: layer 'table-10' takes whole numbers from 0 to 9$"
+    line = rf"row 7 holds {said} at 0: layer 'table-10' takes whole numbers from 0 to 9 that [a-z0-9]+, its input"
     with pytest.raises(InvalidError, match=line):
         zoo.predict(f"base-{name}", rows)
     zoo.datasets.push(f"rows-{name}", rows, np.arange(40) % 2)

@@ -64,8 +64,8 @@ def test_every_slice_of_an_epoch_holds_its_rows_until_the_next(
     targets = np.arange(ROWS)
     ahead = stage.ReadAhead(features, targets, BATCH_SIZE)
     order, taken = RNG.integers(0, ROWS, ROWS), 0  # some examples more than once
-    for _ in range(2):
-        taken = 0
+    for epoch in range(2):
+        taken, computed = 0, features.computed
         for part in ahead.slices(order, 0):
             wanted = order[taken : taken + len(part.order)]
             time.sleep(0.005)  # time for others to read into it
@@ -74,3 +74,4 @@ def test_every_slice_of_an_epoch_holds_its_rows_until_the_next(
             assert len(part.features[0]) == len(part.labels) == 20
             taken += len(part.order)
         assert taken == ROWS
+        assert not epoch or features.computed == computed  # what the first epoch lacked, it has stored

@@ -39,15 +39,17 @@ class Indices:
         Raises:
             InvalidError: one of them holds something else.
         """
-        is_index = (rows >= 0) & (rows < self.count) & (rows == np.floor(rows))
+        with np.errstate(invalid="ignore", over="ignore"):
+            cast = rows.astype(dtype)
+        is_index = (rows >= 0) & (rows < self.count) & (rows == np.floor(rows)) & (cast == rows)
         if is_index.all():
-            return rows.astype(dtype)
+            return cast
         row = int(np.flatnonzero(~is_index.reshape(len(rows), -1).all(axis=1))[0])
         where = tuple(np.argwhere(~is_index[row])[0].tolist())
         at = ",".join(map(str, where)) or "0"
         raise InvalidError(
             f"row {places[row]} holds {rows[row][where]:.17g} at {at}: "
-            f"layer {self.layer!r} takes whole numbers from 0 to {self.count - 1}",
+            f"layer {self.layer!r} takes whole numbers from 0 to {self.count - 1} that {dtype}, its input, can hold",
             reason="VALUE_OUT_OF_RANGE",
         )
 

@@ -133,6 +133,7 @@ class ReadAhead:
                     if number + self._ahead < count:
                         ahead.append(threads.submit(self._read, number + self._ahead, order, view))
                     yield part
+                self._features.flush()  # rows that were not there, or not whole, are there for the next epoch
             finally:
                 for future in ahead:
                     future.cancel()
