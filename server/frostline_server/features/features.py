@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from frostline_server.engine.alignment import aligned
+from frostline_server.features.chunks import chunks_of, in_flight
 from frostline_server.features.cut_tensor import CutTensor
 from frostline_server.features.rows import Found, TrunkRows
 from frostline_server.features.segment import feature_keys
@@ -34,7 +35,6 @@ Array = npt.NDArray[Any]
 _CHUNK_BYTES = 32 << 20
 _CHUNK_BATCHES = 4
 _CHUNKS = 8
-_IN_FLIGHT = 4
 _VIEWS_FOUND = 8
 _UNWRITABLE = "the disk does not take them; the job goes on"
 
@@ -319,7 +319,7 @@ class Features:
             return
         self.reused += len(there)
         self._listener.filled(len(there), 0)
-        for chunk, _ in self._in_flight(missing, lambda places: self._compute(places, view)[0]):
+        for chunk, _ in self._in_flight(missing, view):
             self._listener.filled(len(chunk), len(chunk))
 
     def _hold(self, view: int, there: Array, missing: Array) -> None:
@@ -327,36 +327,22 @@ class Features:
         before = self.computed
         if len(there):
             whole = self._read_stored(there, view, held) if not len(missing) else np.zeros(len(there), bool)
-            for chunk in [] if whole.all() else _chunks(there[~whole], self.chunk_rows):
+            for chunk in [] if whole.all() else chunks_of(there[~whole], self.chunk_rows):
                 for array, rows in zip(held, self.read(chunk, view), strict=True):
                     array[chunk] = rows
             self.reused += len(there) - (self.computed - before)
             self._listener.filled(len(there), 0)
-        for chunk, computed in self._in_flight(missing, lambda places: self._compute(places, view)[0]):
+        for chunk, computed in self._in_flight(missing, view):
             for array, rows in zip(held, computed, strict=True):
                 array[chunk] = rows
             self._listener.filled(len(chunk), len(chunk))
         self._memory[view] = held
 
-    def _in_flight(self, places: Array, work: Callable[[Array], list[Array]]) -> Iterator[tuple[Array, list[Array]]]:
-        """Yields chunks of places and what `work` makes of them, a few at a time.
-
-        While the trunk computes one chunk, the examples of others are read and decoded, or their rows written. Few rows
-        are cut up too, so that there are others.
-        """
+    def _in_flight(self, places: Array, view: int) -> Iterator[tuple[Array, list[Array]]]:
+        """Yields chunks of places and their rows, computed. Few rows are cut up too, so that others are in flight."""
         batches = max(1, round(len(places) / _CHUNKS / self._batch_size))
-        chunks = list(_chunks(places, min(self.chunk_rows, batches * self._batch_size)))
-        with ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="fill") as threads:
-            running: list[Future[list[Array]]] = []
-            try:
-                running = [threads.submit(work, chunk) for chunk in chunks[:_IN_FLIGHT]]
-                for number, chunk in enumerate(chunks):
-                    yield chunk, running.pop(0).result()
-                    if number + _IN_FLIGHT < len(chunks):
-                        running.append(threads.submit(work, chunks[number + _IN_FLIGHT]))
-            finally:
-                for future in running:
-                    future.cancel()
+        chunks = list(chunks_of(places, min(self.chunk_rows, batches * self._batch_size)))
+        return in_flight(chunks, lambda chunk: self._compute(chunk, view)[0])
 
     def _read_stored(self, places: Array, view: int, out: list[Array]) -> npt.NDArray[np.bool_]:
         """Copies what the store holds whole into `out`; returns which of the rows are there then."""
@@ -387,7 +373,7 @@ class Features:
         """Returns what a trunk makes of any number of rows; the last batch is filled up with its last row."""
         digests = self.examples.digests[places]
         parts: list[list[Array]] = []
-        for batch in _chunks(np.arange(len(places)), trunk.batch_size):
+        for batch in chunks_of(np.arange(len(places)), trunk.batch_size):
             self._listener.filled(0, 0)  # which may raise to stop: a batch of a large network takes seconds
             taken: Any = slice(batch[0], batch[-1] + 1)
             if len(batch) < trunk.batch_size:
@@ -399,8 +385,3 @@ class Features:
 
 def _joined(arrays: Sequence[Array]) -> Array:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-
-
-def _chunks(places: Array, size: int) -> Iterator[Array]:
-    for start in range(0, len(places), size):
-        yield places[start : start + size]
