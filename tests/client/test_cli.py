@@ -99,7 +99,10 @@ def test_control_c_leaves_the_job_running_and_says_how_to_watch_it_again(frostli
     stages = [{"epochs": 1_000_000, "freeze": "none"}]
     name = document(frostline("jobs", "submit", write_recipe(name="endless", stages=stages), "--json"))["name"]
     command = [sys.executable, "-m", "frostline_client.cli.main", "jobs", "watch", name]
+    # Whoever runs the tests in the background may ignore Control-C, and what they start would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     watching = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     assert watching.stderr is not None
     watching.stderr.readline()
     watching.send_signal(signal.SIGINT)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from frostline_server.engine.folding import folded
 from frostline_server.engine.forward import compiled_forward, forward_batch_size
 from frostline_server.jobs.channel import Frame
 from frostline_zoo.blobs.store import BlobStore
@@ -75,7 +76,7 @@ class Predictor:
             raise InvalidError(f"the network has several inputs ({names}): predict takes networks with one")
         model, entry = build(part, self._blobs.get).model, part.inputs[0]
         indices, size = indices_of(part, entry.name), forward_batch_size(model)
-        return _Ready(part.preprocessing, entry.shape, entry.dtype, size, compiled_forward(model), indices)
+        return _Ready(part.preprocessing, entry.shape, entry.dtype, size, compiled_forward(folded(model)), indices)
 
 
 def _part(network: Manifest, layer: str) -> Manifest:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from frostline_server.engine.folding import folded
 from frostline_server.engine.forward import compiled_forward, forward_batch_size
 from frostline_server.engine.views import compiled_views, view_seeds
 from frostline_server.features.cut_tensor import CutTensor
@@ -174,10 +175,11 @@ class CompiledTrunk(Trunk):
     """Part of a frozen network, compiled at its one batch size."""
 
     def __init__(self, model: keras.Model, with_views: bool) -> None:
-        self.layers = model.layers
+        self.layers = model.layers  # those that are folded into others too: to train one changes what this computes
         self.batch_size = forward_batch_size(model)
-        self._drawing = compiled_views(model) if with_views else None
-        self._resting = compiled_forward(model)
+        running = folded(model)
+        self._drawing = compiled_views(running) if with_views else None
+        self._resting = compiled_forward(running)
 
     def forward(self, rows: list[Array], digests: Array, view: int) -> list[Array]:
         """Returns the model's outputs for `batch_size` rows, whose examples `digests` (batch, 32) name."""
