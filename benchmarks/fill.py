@@ -45,6 +45,7 @@ class InMemory:
 
     def __init__(self, rows: Any) -> None:
         self.digests = np.random.default_rng(1).integers(0, 256, (len(rows), 32), np.uint8)
+        self.row_bytes = rows[0].nbytes
         self._rows = rows
 
     def inputs(self, places: Any) -> Any:

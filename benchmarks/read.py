@@ -34,6 +34,8 @@ TRUNK = f"sha256:{'5' * 64}"
 class Digests:
     """Examples of which only the digests are known."""
 
+    row_bytes = 0
+
     def __init__(self, count: int) -> None:
         self.digests = np.random.default_rng(1).integers(0, 256, (count, 32), np.uint8)
 

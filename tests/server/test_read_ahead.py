@@ -24,6 +24,7 @@ EXAMPLES = RNG.random((ROWS, WIDTH)).astype(np.float32)
 
 class Numbers(ExampleRows):
     digests = RNG.integers(0, 256, (ROWS, 32), np.uint8)
+    row_bytes = EXAMPLES[0].nbytes
 
     def inputs(self, places: np.ndarray) -> np.ndarray:
         return EXAMPLES[places]

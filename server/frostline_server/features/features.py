@@ -32,7 +32,7 @@ from frostline_zoo.errors import CorruptError, ExhaustedError
 
 Array = npt.NDArray[Any]
 
-_CHUNK_BYTES = 32 << 20
+_CHUNK_BYTES = 16 << 20  # few enough that a chunk is read and decoded while others are computed
 _CHUNK_BATCHES = 4
 _CHUNKS = 8
 _VIEWS_FOUND = 8
@@ -117,7 +117,8 @@ class Features:
 
         No more than the cut below computes at once, whose batches are the smaller ones: they have to be shared evenly.
         """
-        widest = max(self.row_bytes, self.below.row_bytes if self.below else 0, 1)
+        entering = self.below.row_bytes if self.below is not None else self.examples.row_bytes
+        widest = max(self.row_bytes, entering, 1)
         rows = min(_CHUNK_BATCHES * self._batch_size, _CHUNK_BYTES // widest)
         if self.below is not None:
             rows = min(rows, self.below.chunk_rows)

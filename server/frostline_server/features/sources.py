@@ -25,9 +25,17 @@ class Trunk(Protocol):
 
 
 class ExampleRows(Protocol):
-    """The examples that features are of: `digests` (n, 32) name them."""
+    """The examples that features are of.
+
+    Attributes:
+        digests: (n, 32), which name them.
+        row_bytes: the size of one as the network's input.
+    """
 
     digests: npt.NDArray[np.uint8]
+
+    @property
+    def row_bytes(self) -> int: ...
 
     def inputs(self, places: Array) -> Array:
         """Returns the network's input for the examples at `places`: (k,) -> (k, *shape)."""

@@ -204,6 +204,11 @@ class PartRows(ExampleRows):
         return np.zeros((count, *self._known_shape), self._dtype)
 
     @cached_property
+    def row_bytes(self) -> int:
+        """The size of one input."""
+        return self.zeros(1).nbytes
+
+    @cached_property
     def _known_shape(self) -> tuple[int, ...]:
         return self._shape if None not in self._shape else self.inputs(np.arange(1)).shape[1:]
 

@@ -21,6 +21,8 @@ WEIGHTS = [np.random.default_rng(7).normal(size=pair).astype(np.float32) for pai
 class Numbers(ExampleRows):
     """Examples `first` to `last` of an endless series; counts what is read of them."""
 
+    row_bytes = 4 * WIDTHS[0]
+
     def __init__(self, first: int, last: int) -> None:
         numbers = np.arange(first, last, dtype=np.uint64)
         self.digests = np.zeros((len(numbers), 32), np.uint8)
