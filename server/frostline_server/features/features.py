@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from frostline_server.engine.alignment import aligned
+from frostline_server.features.batches import put_through
 from frostline_server.features.chunks import chunks_of, in_flight
 from frostline_server.features.cut_tensor import CutTensor
 from frostline_server.features.rows import Found, TrunkRows
@@ -50,6 +51,7 @@ class Features:
         make_trunk: Callable[[], Trunk] | None,
         store: FeatureStore | None,
         listener: Listener,
+        make_joint: Callable[[], Trunk] | None = None,
     ) -> None:
         """Opens them; `close` lets go of the store.
 
@@ -60,6 +62,8 @@ class Features:
             make_trunk: gives what computes them, when it is needed; None: they are the inputs themselves.
             store: where rows are kept; None keeps none.
             listener: told how it goes.
+            make_joint: gives what computes the tensors of this cut and of all below in one pass from the examples, the
+                lowest first; None: each is computed from the one below.
         """
         self.tensors = tuple(tensors)
         self.examples = examples
@@ -68,6 +72,7 @@ class Features:
         self._noted = 0
         self.below = below
         self._make_trunk = make_trunk
+        self._make_joint = make_joint
         self._store = store
         self._listener = listener
         self._rows: list[TrunkRows | None] = [
@@ -113,16 +118,18 @@ class Features:
 
     @property
     def chunk_rows(self) -> int:
-        """How many rows are computed at once: whole batches of the trunk, within a bound of bytes.
-
-        No more than the cut below computes at once, whose batches are the smaller ones: they have to be shared evenly.
-        """
+        """How many rows are computed at once: whole batches, here and below, within a bound of bytes."""
         entering = self.below.row_bytes if self.below is not None else self.examples.row_bytes
         widest = max(self.row_bytes, entering, 1)
         rows = min(_CHUNK_BATCHES * self._batch_size, _CHUNK_BYTES // widest)
         if self.below is not None:
             rows = min(rows, self.below.chunk_rows)
-        return self._batch_size * max(1, rows // self._batch_size)
+        return self._whole_batch * max(1, rows // self._whole_batch)
+
+    @property
+    def _whole_batch(self) -> int:
+        """The least number of rows that leaves no batch in part, here and below: all are powers of two."""
+        return max(self._batch_size, self.below._whole_batch if self.below is not None else 1)
 
     @property
     def _batch_size(self) -> int:
@@ -296,6 +303,10 @@ class Features:
     def _trunk(self) -> Trunk | None:
         return self._make_trunk() if self._make_trunk is not None else None
 
+    @cached_property
+    def _joint(self) -> Trunk | None:
+        return self._make_joint() if self._make_joint is not None else None
+
     def _keys(self, tensor: CutTensor, places: Any, view: int) -> Array:
         return feature_keys(self.examples.digests[places], view if tensor.varies else 0)
 
@@ -341,8 +352,8 @@ class Features:
 
     def _in_flight(self, places: Array, view: int) -> Iterator[tuple[Array, list[Array]]]:
         """Yields chunks of places and their rows, computed. Few rows are cut up too, so that others are in flight."""
-        batches = max(1, round(len(places) / _CHUNKS / self._batch_size))
-        chunks = list(chunks_of(places, min(self.chunk_rows, batches * self._batch_size)))
+        batches = max(1, round(len(places) / _CHUNKS / self._whole_batch))
+        chunks = list(chunks_of(places, min(self.chunk_rows, batches * self._whole_batch)))
         return in_flight(chunks, lambda chunk: self._compute(chunk, view)[0])
 
     def _read_stored(self, places: Array, view: int, out: list[Array]) -> npt.NDArray[np.bool_]:
@@ -357,10 +368,28 @@ class Features:
                     array[there] = self.examples.inputs(places[there])
         return there
 
+    def _lacks_all(self, places: Array, view: int) -> bool:
+        """Whether none of the rows are there, here or below."""
+        own = view if self.varies else 0
+        lacks = own not in self._memory and bool(self._is_missing(places, own).all())
+        return lacks and (self.below is None or self.below._lacks_all(places, view))
+
     def _compute(self, places: Array, view: int, keep: Array | None = None) -> tuple[list[Array], list[Array]]:
         """Computes rows and keeps them, or those that `keep` says; returns them as they are kept, and exact."""
+        joint = self._joint if self._make_joint is not None and self._lacks_all(places, view) else None
+        if joint is not None:
+            return self._keep(self._run(joint, [self.examples.inputs(places)], places, view), places, view)
         below = [self.examples.inputs(places)] if self.below is None else self.below.read(places, view, exact=True)
         exact = below if self._trunk is None else self._run(self._trunk, below, places, view)
+        return self._keep(exact, places, view, keep)
+
+    def _keep(
+        self, computed: list[Array], places: Array, view: int, keep: Array | None = None
+    ) -> tuple[list[Array], list[Array]]:
+        """Keeps what was computed, as `_compute` says: this cut's tensors, perhaps after those of the cuts below."""
+        below, exact = computed[: -len(self.tensors)], computed[-len(self.tensors) :]
+        if below and self.below is not None:
+            self.below._keep(below, places, view)
         kept = [tensor.rounded(rows) for tensor, rows in zip(self.tensors, exact, strict=True)]
         with self._changing:
             self.computed += len(places)
@@ -371,18 +400,5 @@ class Features:
         return kept, exact
 
     def _run(self, trunk: Trunk, rows: list[Array], places: Array, view: int) -> list[Array]:
-        """Returns what a trunk makes of any number of rows; the last batch is filled up with its last row."""
-        digests = self.examples.digests[places]
-        parts: list[list[Array]] = []
-        for batch in chunks_of(np.arange(len(places)), trunk.batch_size):
-            self._listener.filled(0, 0)  # which may raise to stop: a batch of a large network takes seconds
-            taken: Any = slice(batch[0], batch[-1] + 1)
-            if len(batch) < trunk.batch_size:
-                taken = np.concatenate([batch, np.repeat(batch[-1:], trunk.batch_size - len(batch))])
-            outputs = trunk.forward([array[taken] for array in rows], digests[taken], view)
-            parts.append([output[: len(batch)] for output in outputs])
-        return [_joined(arrays) for arrays in zip(*parts, strict=True)]
-
-
-def _joined(arrays: Sequence[Array]) -> Array:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+        # What is told may raise to stop: a batch of a large network takes seconds.
+        return put_through(trunk, rows, self.examples.digests[places], view, lambda: self._listener.filled(0, 0))

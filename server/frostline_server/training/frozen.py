@@ -88,12 +88,17 @@ class Frozen:
         rows = PartRows(part, self.network)
         below: Features | None = None
         sources: Frontier | None = None
+        makers: list[Any] = []
         for level in levels:
             tensors = self.tensors(level, is_image=part.examples.spec.is_image, with_views=with_views)
             stored = store if level.is_stored else None
             is_there = level.frontier == sources or all(self.is_input(ref) for ref in level.frontier)
             make = None if is_there else self._maker(sources, level.frontier, with_views)
-            below, sources = Features(tensors, rows, below, make, stored, listener), level.frontier
+            makers.append(make)
+            joint = None
+            if level is levels[-1] and len(levels) > 1 and all(makers):
+                joint = self._maker(None, tuple(ref for each in levels for ref in each.frontier), with_views)
+            below, sources = Features(tensors, rows, below, make, stored, listener, joint), level.frontier
         assert below is not None
         return below
 
@@ -141,9 +146,10 @@ class Frozen:
         return lambda: self._programs.trunk_of((key, with_views), lambda: self._trunk(sources, targets, with_views))
 
     def _trunk(self, sources: Frontier | None, targets: Frontier, with_views: bool) -> CompiledTrunk:
+        outputs = single([self.network.tensors[ref] for ref in targets])
+        whole = keras.Model(self.network.model.inputs, outputs)
         if sources is None:
-            outputs = [self.network.tensors[ref] for ref in targets]
-            return CompiledTrunk(keras.Model(self.network.model.inputs, single(outputs)), with_views)
+            return CompiledTrunk(whole, with_views)
         tensors: dict[TensorRef, Any] = {}
         for ref in sources:
             source = self.network.tensors[ref]
@@ -151,7 +157,8 @@ class Frozen:
         entering = list(tensors.values())
         calls = calls_in_order(replace(self.manifest, outputs=targets), sources)
         replay(self.manifest, calls, self.network.layers, tensors)
-        return CompiledTrunk(keras.Model(single(entering), single([tensors[ref] for ref in targets])), with_views)
+        part = keras.Model(single(entering), single([tensors[ref] for ref in targets]))
+        return CompiledTrunk(part, with_views, forward_batch_size(whole))
 
 
 def row_bytes(network: Network, frontier: Frontier, dtype: str) -> int:
@@ -174,9 +181,10 @@ def _is_input(network: Network, ref: TensorRef) -> bool:
 class CompiledTrunk(Trunk):
     """Part of a frozen network, compiled at its one batch size."""
 
-    def __init__(self, model: keras.Model, with_views: bool) -> None:
+    def __init__(self, model: keras.Model, with_views: bool, batch_size: int = 0) -> None:
+        """Takes the part, and a batch size where it is not the part's own that is wanted."""
         self.layers = model.layers  # those that are folded into others too: to train one changes what this computes
-        self.batch_size = forward_batch_size(model)
+        self.batch_size = batch_size or forward_batch_size(model)
         running = folded(model)
         self._drawing = compiled_views(running) if with_views else None
         self._resting = compiled_forward(running)

@@ -36,21 +36,27 @@ class Numbers(ExampleRows):
 
 
 class Layers(Trunk):
-    """Layers `first` to `last`; each batch takes `seconds`. A view adds its number to what it starts from."""
+    """Layers `first` to `last`; each batch takes `seconds`. A view adds its number to what it starts from.
+
+    What `outputs` layers put out is given, or what the last one does. Counts the batches.
+    """
 
     batch_size = 16
 
-    def __init__(self, first: int, last: int, seconds: float) -> None:
+    def __init__(self, first: int, last: int, seconds: float, outputs: Sequence[int] = ()) -> None:
+        self.batches = 0
         self._weights = WEIGHTS[first:last]
         self._starts_at_examples = first == 0
         self._seconds = seconds
+        self._outputs = outputs or [last - first]
 
     def forward(self, rows: list[np.ndarray], digests: np.ndarray, view: int) -> list[np.ndarray]:
         time.sleep(self._seconds)
-        at = rows[0] + np.float32(view if self._starts_at_examples else 0)
+        self.batches += 1
+        at = [rows[0] + np.float32(view if self._starts_at_examples else 0)]
         for weights in self._weights:
-            at = np.maximum(at @ weights, 0)
-        return [at]
+            at.append(np.maximum(at[-1] @ weights, 0))
+        return [at[output] for output in self._outputs]
 
 
 class Heard(Listener):
@@ -83,12 +89,16 @@ class Tower:
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.examples, self.heard, self.levels = examples, Heard(stop), []
+        self.parts: list[Layers] = []
         below, source = None, 0
-        for cut in sorted({*stored, 2}):
+        cuts = sorted({*stored, 2})
+        self.joint = Layers(0, 2, seconds, cuts)
+        for cut in cuts:
             digest = "sha256:" + f"{cut}{int(varies)}" * 32
             tensor = CutTensor(f"h{cut}", digest, (WIDTHS[cut],), "float32", dtype, varies)
-            layers = Layers(source, cut, seconds)
-            below = Features([tensor], examples, below, lambda layers=layers: layers, store, self.heard)
+            self.parts.append(Layers(source, cut, seconds))
+            part, joint = self.parts[-1], (lambda: self.joint) if cut == 2 and len(cuts) > 1 else None
+            below = Features([tensor], examples, below, lambda part=part: part, store, self.heard, joint)
             source = cut
             self.levels.append(below)
         self.top = self.levels[-1]

@@ -35,6 +35,25 @@ def test_one_pass_over_the_examples_fills_both_cuts(
     assert [info.row_count for info in FeatureStore(tmp_path).trunks()] == [300, 300]
 
 
+def test_rows_that_no_cut_has_are_computed_by_one_program_and_others_from_the_cut_below(
+    tmp_path: Path, tower: Any, numbers: Any
+) -> None:
+    both = tower(FeatureStore(tmp_path), numbers(0, 320), (1, 2), varies=True)
+    fill(both, (1, 2))
+    assert ([part.batches for part in both.parts], both.joint.batches) == ([0, 0], 40)
+    for view in (1, 2):
+        rows = [level.read(np.arange(320), view)[0] for level in both.levels]
+        direct = [tower(None, numbers(0, 320), (cut,), varies=True) for cut in (1, 2)]
+        wanted = [each.levels[0].read(np.arange(320), view)[0] for each in direct]
+        for found, one in zip(rows, wanted, strict=True):
+            np.testing.assert_allclose(found, one, rtol=1e-5)
+    both.close()
+    more = tower(FeatureStore(tmp_path), numbers(0, 336), (1, 2), varies=True)
+    more.levels[0].fill([1], into_memory=False)  # so that the upper cut alone lacks some
+    assert fill(more, (1,)) == [16, 16]
+    assert ([part.batches for part in more.parts], more.joint.batches) == ([1, 1], 0)
+
+
 def test_a_deeper_cut_is_computed_from_the_lower_one_alone(tmp_path: Path, tower: Any, numbers: Any) -> None:
     low = tower(FeatureStore(tmp_path), numbers(0, 200), (1, 2)).levels[0]
     low.fill([0], into_memory=False)
