@@ -14,6 +14,8 @@ import os
 os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\\n")
 os.write(2, b"I0000 00:00:1795377596.611909    1799 port.cc:153] oneDNN custom operations are on.\\nE0000 00:00:17")
 os.write(2, b"95 9 cuda_platform.cc:52] failed call to cuInit: UNKNOWN\\nW0000 00:00:1 9 a.cc:1] memory is short\\n")
+os.write(2, b"WARNING:tensorflow:5 out of the last 11 calls to <function f> triggered tf.function retracing. It\\n")
+os.write(2, b"WARNING:tensorflow:a layer is odd\\n")
 os.write(1, b"Traceback: it died")
 """
 
@@ -29,4 +31,7 @@ def test_a_worker_says_all_but_tensorflows_greetings(capfd: pytest.CaptureFixtur
         await child.wait()
 
     asyncio.run(run())
-    assert capfd.readouterr().err == "W0000 00:00:1 9 a.cc:1] memory is short\nTraceback: it died\n"
+    assert (
+        capfd.readouterr().err
+        == "W0000 00:00:1 9 a.cc:1] memory is short\nWARNING:tensorflow:a layer is odd\nTraceback: it died\n"
+    )
