@@ -159,18 +159,15 @@ def test_a_tensor_that_is_asked_for_is_not_folded_away() -> None:
     assert folded(model) is model
 
 
-def test_a_mask_on_the_way_is_kept() -> None:
+def test_what_has_a_mask_is_left_alone() -> None:
     import keras
 
     from frostline_server.engine.folding import folded
 
     ids = keras.Input((SIDE,), dtype="int32")
     words = keras.layers.Dense(6)(keras.layers.Embedding(9, 4, mask_zero=True)(ids))
-    words = keras.layers.BatchNormalization()(words)
-    model = trained(keras.Model(ids, [keras.layers.LSTM(3)(words), words]))
-    rows = np.array([[1, 2, 3, 0, 0, 0, 0, 0], [1, 2, 3, 4, 5, 6, 7, 8]])
-    for one, two in zip(model(rows, training=False), folded(model)(rows, training=False), strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+    model = trained(keras.Model(ids, keras.layers.LSTM(3)(keras.layers.BatchNormalization()(words))))
+    assert folded(model) is model
 
 
 def test_layers_that_are_folded_stay_what_they_were() -> None:

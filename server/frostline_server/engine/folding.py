@@ -3,7 +3,7 @@
     gamma * (conv(x) - mean) / sqrt(variance + epsilon) + beta  =  conv'(x)
     kernel' = kernel * scale    bias' = (bias - mean) * scale + beta    scale = gamma / sqrt(variance + epsilon)
 
-Keras normalises in two more passes over the tensor, and they keep TensorFlow from fusing the activation into the
+Keras takes two more passes over the tensor for it, and they keep TensorFlow from fusing the activation into the
 convolution. Source: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference", section 3.2. docs/decisions/0024-normalization-is-folded.md has what it brings.
 """
@@ -30,7 +30,7 @@ _KERNELS = {
 
 
 def folded(model: keras.Model) -> keras.Model:
-    """Returns a model that computes what `model` does in inference mode, with less to do.
+    """Returns a model that computes what `model`, a functional one, does in inference mode, with less to do.
 
     Layers that nothing is folded into are `model`'s own; the others have the values of now. What it computes differs
     from what `model` does by rounding alone.
@@ -38,17 +38,20 @@ def folded(model: keras.Model) -> keras.Model:
     norms = _norms_of(model)
     if not norms:
         return model
-    gone = {id(norm) for norm in norms.values()}
+    gone = set(norms.values())
     made: dict[keras.Layer, keras.Layer] = {}
 
     def clone(layer: keras.Layer) -> keras.Layer:
         if layer in norms:
-            made[layer] = type(layer).from_config(layer.get_config() | {"use_bias": True})
+            config = layer.get_config() | {"use_bias": True}
+            # Its values come below, and Keras would draw them first.
+            config |= {key: "zeros" for key in config if key.endswith("_initializer")}
+            made[layer] = type(layer).from_config(config)
             return made[layer]
         return layer
 
     def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
-        return args[0] if id(layer) in gone else layer(*args, **kwargs)
+        return args[0] if layer in gone else layer(*args, **kwargs)
 
     cloned = keras.models.clone_model(model, clone_function=clone, call_function=call)
     for layer, copy in made.items():
@@ -68,10 +71,9 @@ def _norms_of(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
         if type(node.operation) is not keras.layers.BatchNormalization or len(node.input_tensors) != 1:
             continue
         tensor = node.input_tensors[0]
-        maker = makers.get(id(tensor))  # none makes what the model begins with
-        if maker is None or not uses[id(tensor)] == calls[node.operation] == calls[maker.operation] == 1:
-            continue
-        if _is_affine(maker.operation) and _is_of_channels(node, len(tensor.shape)):
+        maker = makers[id(tensor)]
+        is_alone = uses[id(tensor)] == calls[node.operation] == calls[maker.operation] == 1
+        if is_alone and _is_affine(maker.operation) and _is_of_channels(node, len(tensor.shape)):
             norms[maker.operation] = node.operation
     return norms
 
@@ -83,6 +85,7 @@ def _is_affine(layer: Any) -> bool:
         and layer.activation is keras.activations.linear
         and getattr(layer, "data_format", "channels_last") == "channels_last"
         and layer.dtype_policy.name == "float32"
+        and not getattr(layer, "lora_enabled", False)
     )
 
 

@@ -23,8 +23,8 @@ _FREE_SIDE = 128  # what a side that is left open counts as: a text of so many t
 def forward_batch_size(model: keras.Model, largest: int = _LARGEST_BATCH) -> int:
     """Returns how many rows `compiled_forward` takes best: a power of two that depends on the network alone.
 
-    It must not depend on the data or on a measurement: rows computed by one job and rows computed by another have to
-    come from the same program, or they would differ in their last bits.
+    It must not depend on the data or on a measurement: rows computed by one job and rows computed by another would come
+    from different programs then, and differ in their last bits.
     """
     widest = max(
         (

@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 def put_through(
     trunk: Trunk, rows: list[Array], digests: npt.NDArray[np.uint8], view: int, before_each: Callable[[], None]
 ) -> list[Array]:
-    """Returns what a trunk makes of rows (n, *shape), one array a tensor. Its last row fills up the last batch.
+    """Returns what a trunk makes of rows (n, *shape), one array a tensor. The last row fills up the last batch.
 
     Args:
         trunk: the trunk.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
@@ -11,6 +12,45 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 _IN_FLIGHT = 4
+_CHUNK_BYTES = 16 << 20  # few enough that a chunk is read and decoded while others are computed
+_CHUNK_BATCHES = 4
+_CHUNKS = 8
+_ROWS_WITHOUT_TRUNK = 256
+
+
+@dataclass(frozen=True)
+class ChunkSize:
+    """How many rows of a cut are worked on at once.
+
+    Attributes:
+        rows: so many at the most.
+        least: what a chunk is a multiple of, so that no batch is filled in part.
+        largest_batch: of the trunks of this cut and of those below.
+    """
+
+    rows: int
+    least: int
+    largest_batch: int
+
+    def cut(self, places: Array) -> list[Array]:
+        """Returns places in chunks. Few are cut up too, so that others are in flight."""
+        batches = max(1, round(len(places) / _CHUNKS / self.least))
+        return list(chunks_of(places, min(self.rows, batches * self.least)))
+
+
+def chunk_size(batch_size: int | None, row_bytes: int, below: ChunkSize | None) -> ChunkSize:
+    """Returns how many rows of a cut are worked on at once: whole batches, within a bound of bytes.
+
+    Args:
+        batch_size: the trunk's; None: there is no trunk.
+        row_bytes: the size of a row, or of what enters the trunk for it, whichever is larger.
+        below: that of the cut below, whose larger batches are kept whole too where that is not too much.
+    """
+    own = batch_size or _ROWS_WITHOUT_TRUNK
+    largest = max(batch_size or 1, below.largest_batch if below else 1)
+    least = max(own, largest) if max(own, largest) * row_bytes <= _CHUNK_BYTES else own
+    rows = min(_CHUNK_BATCHES * own, _CHUNK_BYTES // max(1, row_bytes), below.rows if below else _CHUNK_BYTES)
+    return ChunkSize(least * max(1, rows // least), least, largest)
 
 
 def chunks_of(places: Array, size: int) -> Iterator[Array]:

@@ -3,8 +3,8 @@
     memory  ->  store  ->  computed from the features of the nearest cut below  ->  computed from the examples
 
 What is not there, or not whole, is computed; so a row that is lost costs time and nothing else. Cuts stand on one
-another: computing the rows of one reads those of the cut below, which computes and keeps what it lacks. So the features
-of several cuts are filled by one pass over the examples.
+another: computing the rows of one reads those of the cut below, which computes and keeps what it lacks. Rows that no
+cut has are computed by one program for all of them. So several cuts are filled by one pass over the examples.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from frostline_server.engine.alignment import aligned
 from frostline_server.features.batches import put_through
-from frostline_server.features.chunks import chunks_of, in_flight
+from frostline_server.features.chunks import ChunkSize, chunk_size, chunks_of, in_flight
 from frostline_server.features.cut_tensor import CutTensor
 from frostline_server.features.rows import Found, TrunkRows
 from frostline_server.features.segment import feature_keys
@@ -33,9 +33,6 @@ from frostline_zoo.errors import CorruptError, ExhaustedError
 
 Array = npt.NDArray[Any]
 
-_CHUNK_BYTES = 16 << 20  # few enough that a chunk is read and decoded while others are computed
-_CHUNK_BATCHES = 4
-_CHUNKS = 8
 _VIEWS_FOUND = 8
 _UNWRITABLE = "the disk does not take them; the job goes on"
 
@@ -118,22 +115,15 @@ class Features:
 
     @property
     def chunk_rows(self) -> int:
-        """How many rows are computed at once: whole batches, here and below, within a bound of bytes."""
+        """How many rows are computed at once."""
+        return self._chunks.rows
+
+    @cached_property
+    def _chunks(self) -> ChunkSize:
         entering = self.below.row_bytes if self.below is not None else self.examples.row_bytes
-        widest = max(self.row_bytes, entering, 1)
-        rows = min(_CHUNK_BATCHES * self._batch_size, _CHUNK_BYTES // widest)
-        if self.below is not None:
-            rows = min(rows, self.below.chunk_rows)
-        return self._whole_batch * max(1, rows // self._whole_batch)
-
-    @property
-    def _whole_batch(self) -> int:
-        """The least number of rows that leaves no batch in part, here and below: all are powers of two."""
-        return max(self._batch_size, self.below._whole_batch if self.below is not None else 1)
-
-    @property
-    def _batch_size(self) -> int:
-        return self._trunk.batch_size if self._trunk is not None else 256
+        batch_size = self._trunk.batch_size if self._trunk is not None else None
+        below = self.below._chunks if self.below is not None else None
+        return chunk_size(batch_size, max(self.row_bytes, entering), below)
 
     def missing(self, view: int = 0) -> npt.NDArray[np.int64]:
         """Returns the places of the examples whose rows of a view are not in the store, ascending."""
@@ -160,6 +150,8 @@ class Features:
             try:
                 for view in views:
                     self._fill_view(view, into_memory)
+                    if self.below is not None and len(views) > 1:
+                        self.flush()  # the next view finds rows below that are the same in all
             except BaseException:
                 self.flush()
                 self._note_use(0, None)  # what is flushed is there for the next, who finds it and computes it no more
@@ -352,8 +344,7 @@ class Features:
 
     def _in_flight(self, places: Array, view: int) -> Iterator[tuple[Array, list[Array]]]:
         """Yields chunks of places and their rows, computed. Few rows are cut up too, so that others are in flight."""
-        batches = max(1, round(len(places) / _CHUNKS / self._whole_batch))
-        chunks = list(chunks_of(places, min(self.chunk_rows, batches * self._whole_batch)))
+        chunks = self._chunks.cut(places) if len(places) else []
         return in_flight(chunks, lambda chunk: self._compute(chunk, view)[0])
 
     def _read_stored(self, places: Array, view: int, out: list[Array]) -> npt.NDArray[np.bool_]:
@@ -376,7 +367,10 @@ class Features:
 
     def _compute(self, places: Array, view: int, keep: Array | None = None) -> tuple[list[Array], list[Array]]:
         """Computes rows and keeps them, or those that `keep` says; returns them as they are kept, and exact."""
-        joint = self._joint if self._make_joint is not None and self._lacks_all(places, view) else None
+        joint = None
+        if self._make_joint is not None and self._lacks_all(places, view):  # so there is none that `keep` leaves out
+            with self._changing:  # several threads fill, and one of them makes it
+                joint = self._joint
         if joint is not None:
             return self._keep(self._run(joint, [self.examples.inputs(places)], places, view), places, view)
         below = [self.examples.inputs(places)] if self.below is None else self.below.read(places, view, exact=True)

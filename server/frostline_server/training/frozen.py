@@ -182,10 +182,13 @@ class CompiledTrunk(Trunk):
     """Part of a frozen network, compiled at its one batch size."""
 
     def __init__(self, model: keras.Model, with_views: bool, batch_size: int = 0) -> None:
-        """Takes the part, and a batch size where it is not the part's own that is wanted."""
+        """Takes the part, and the batch size of the whole trunk where the part begins at a lower cut; 0: its own."""
         self.layers = model.layers  # those that are folded into others too: to train one changes what this computes
         self.batch_size = batch_size or forward_batch_size(model)
         running = folded(model)
+        own = {id(variable) for variable in model.variables}
+        copies = [variable.value for variable in running.variables if id(variable) not in own]
+        self.size_bytes = sum(int(np.prod(value.shape, dtype=int)) * value.dtype.size for value in copies)
         self._drawing = compiled_views(running) if with_views else None
         self._resting = compiled_forward(running)
 

@@ -20,12 +20,19 @@ Array = npt.NDArray[Any]
 
 _KEPT_EPOCHS = 16
 _KEPT_TRUNKS = 8
+_KEPT_TRUNK_BYTES = 1 << 30
 
 
 class TrunkProgram(Protocol):
-    """A compiled trunk: `layers` are the Keras layers that it runs."""
+    """A compiled trunk.
+
+    Attributes:
+        layers: the Keras layers that it runs.
+        size_bytes: what it has in memory beside them.
+    """
 
     layers: Sequence[keras.Layer]
+    size_bytes: int
 
 
 Compiled = TypeVar("Compiled", bound=TrunkProgram)
@@ -42,7 +49,10 @@ class Programs:
         """Returns the trunk that `key` names by the digests of its ends, compiled where it is not there."""
         trunk: Compiled = self._trunks.pop(key, None) or compile_trunk()
         self._trunks[key] = trunk
-        while len(self._trunks) > _KEPT_TRUNKS:
+        while len(self._trunks) > 1 and (
+            len(self._trunks) > _KEPT_TRUNKS
+            or sum(each.size_bytes for each in self._trunks.values()) > _KEPT_TRUNK_BYTES
+        ):
             self._trunks.popitem(last=False)
         return trunk
 

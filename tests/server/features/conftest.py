@@ -85,6 +85,7 @@ class Tower:
         *,
         dtype: str = "float32",
         varies: bool = False,
+        varies_below: bool | None = None,
         seconds: float = 0.0,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -95,7 +96,8 @@ class Tower:
         self.joint = Layers(0, 2, seconds, cuts)
         for cut in cuts:
             digest = "sha256:" + f"{cut}{int(varies)}" * 32
-            tensor = CutTensor(f"h{cut}", digest, (WIDTHS[cut],), "float32", dtype, varies)
+            is_other = varies if cut == 2 or varies_below is None else varies_below
+            tensor = CutTensor(f"h{cut}", digest, (WIDTHS[cut],), "float32", dtype, is_other)
             self.parts.append(Layers(source, cut, seconds))
             part, joint = self.parts[-1], (lambda: self.joint) if cut == 2 and len(cuts) > 1 else None
             below = Features([tensor], examples, below, lambda part=part: part, store, self.heard, joint)

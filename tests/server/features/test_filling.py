@@ -54,6 +54,14 @@ def test_rows_that_no_cut_has_are_computed_by_one_program_and_others_from_the_cu
     assert ([part.batches for part in more.parts], more.joint.batches) == ([1, 1], 0)
 
 
+def test_rows_below_that_are_the_same_in_every_view_are_computed_and_stored_once(
+    tmp_path: Path, tower: Any, numbers: Any
+) -> None:
+    both = tower(FeatureStore(tmp_path), numbers(0, 320), (1, 2), varies=True, varies_below=False)
+    assert fill(both, (1, 2, 3)) == [320, 960]
+    assert sorted(info.row_count for info in FeatureStore(tmp_path).trunks()) == [320, 960]
+
+
 def test_a_deeper_cut_is_computed_from_the_lower_one_alone(tmp_path: Path, tower: Any, numbers: Any) -> None:
     low = tower(FeatureStore(tmp_path), numbers(0, 200), (1, 2)).levels[0]
     low.fill([0], into_memory=False)
