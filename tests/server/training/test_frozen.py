@@ -1,0 +1,103 @@
+"""Several cuts of one network, filled in one pass: by one program, with the rows that each cut has alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from frostline_server.training.recipe import Recipe
+from frostline_server.training.zoo import ZooAccess
+from frostline_zoo.graph import cut_through
+
+pytestmark = pytest.mark.keras
+
+ROWS, SIDE = 70, 8
+CUTS = ("c1", "act", "pool")
+
+
+@pytest.fixture
+def network(add_network: Any, push_rows: Any) -> Any:
+    """A network whose convolutions are normalized, and rows for it: c1 -> norm1 -> act -> c2 -> norm2 -> pool."""
+    import keras
+
+    keras.utils.set_random_seed(2)
+    x = inputs = keras.Input((SIDE, SIDE, 3))
+    for number, name in ((1, "act"), (2, "end")):
+        x = keras.layers.Conv2D(6, 3, padding="same", name=f"c{number}")(x)
+        x = keras.layers.ReLU(name=name)(keras.layers.BatchNormalization(name=f"norm{number}")(x))
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    model = keras.Model(inputs, keras.layers.Dense(5, name="top")(pooled))
+    random = np.random.default_rng(4)
+    for variable in model.variables:
+        variable.assign(random.uniform(0.2, 1.0, variable.shape))
+    add_network("base", model)
+    rows = random.normal(size=(ROWS, SIDE, SIDE, 3)).astype(np.float32)
+    push_rows("rows", rows, np.arange(ROWS) % 5)
+    return model, rows
+
+
+@pytest.fixture
+def outputs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many tensors each run of a trunk gave."""
+    from frostline_server.training.frozen import CompiledTrunk
+
+    seen: list[int] = []
+    forward = CompiledTrunk.forward
+
+    def counted(self: Any, *given: Any) -> Any:
+        found = forward(self, *given)
+        seen.append(len(found))
+        return found
+
+    monkeypatch.setattr(CompiledTrunk, "forward", counted)
+    return seen
+
+
+@pytest.fixture
+def opened(zoo: ZooAccess, network: Any) -> Callable[..., Any]:
+    """Opens the features of all rows at cuts that stand on one another."""
+    from frostline_server.training.filling import StageListener
+    from frostline_server.training.frozen import Frozen, Level
+    from frostline_server.training.prepare import prepare
+    from frostline_server.training.programs import Programs
+
+    recipe = {"name": "child", "base": "base", "head": [{"Dense": {"units": 5}}], "data": {"train": "rows"}}
+    prepared = prepare(Recipe.parse(json.dumps({**recipe, "stages": [{"epochs": 1}]})), zoo)
+    frozen = Frozen(prepared.network, Programs())
+
+    def open_features(names: tuple[str, ...], dtype: str = "float32") -> Any:
+        levels = [Level(cut_through(frozen.manifest, [name]).frontier, dtype, True) for name in names]
+        listener = StageListener(0, lambda event: None, lambda: False)
+        return frozen.features(prepared.train, levels, zoo.features, listener, with_views=False)
+
+    return open_features
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_cuts_without_rows_are_filled_by_one_program(opened: Any, network: Any, outputs: list[int], dtype: str) -> None:
+    import keras
+
+    model, rows = network
+    features = opened(CUTS, dtype)
+    features.fill([0], into_memory=False)
+    assert set(outputs) == {len(CUTS)}
+    wanted = keras.Model(model.inputs, [model.get_layer(name).output for name in CUTS])(rows, training=False)
+    level = features
+    for tensor in reversed(wanted):
+        assert level.computed == ROWS
+        found = level.read(np.arange(ROWS))[0]
+        np.testing.assert_allclose(found, tensor, rtol=1e-4 if dtype == "float32" else 2e-3, atol=1e-5)
+        level = level.below
+
+
+def test_a_cut_above_rows_that_are_there_is_computed_from_them(opened: Any, outputs: list[int]) -> None:
+    opened(("act",)).fill([0], into_memory=False)
+    alone = opened(("act", "pool"))
+    outputs.clear()
+    alone.fill([0], into_memory=False)
+    assert set(outputs) == {1}
+    assert (alone.computed, alone.below.computed) == (ROWS, 0)
