@@ -34,6 +34,7 @@ from frostline_zoo.errors import CorruptError, ExhaustedError
 Array = npt.NDArray[Any]
 
 _VIEWS_FOUND = 8
+_READ_BYTES = 16 << 20
 _UNWRITABLE = "the disk does not take them; the job goes on"
 
 
@@ -195,11 +196,11 @@ class Features:
             return [array[places] for array in self._memory[view]]
         out = into or self.room_for(len(places))
         lost = np.flatnonzero(~self._read_stored(places, view, out))
-        if len(lost) == len(places):
+        if len(lost) == len(places) <= self.chunk_rows:
             return self._compute(places, view)[0]
-        if len(lost):
-            for array, computed in zip(out, self._compute(places[lost], view)[0], strict=True):
-                array[lost] = computed
+        for part in chunks_of(lost, self.chunk_rows):  # what enters the trunk may be far larger than the rows
+            for array, computed in zip(out, self._compute(places[part], view)[0], strict=True):
+                array[part] = computed
         return out
 
     def as_stored(self, places: Array, view: int = 0) -> npt.NDArray[np.int64]:
@@ -331,7 +332,7 @@ class Features:
         before = self.computed
         if len(there):
             whole = self._read_stored(there, view, held) if not len(missing) else np.zeros(len(there), bool)
-            for chunk in [] if whole.all() else chunks_of(there[~whole], self.chunk_rows):
+            for chunk in [] if whole.all() else chunks_of(there[~whole], max(1, _READ_BYTES // max(1, self.row_bytes))):
                 for array, rows in zip(held, self.read(chunk, view), strict=True):
                     array[chunk] = rows
             self.reused += len(there) - (self.computed - before)
