@@ -59,6 +59,11 @@ def folded(model: keras.Model) -> keras.Model:
     return cloned
 
 
+def folded_layers(model: keras.Model) -> set[str]:
+    """Returns the names of the layers that take in the normalization behind them."""
+    return {layer.name for layer in _norms_of(model)}
+
+
 def _norms_of(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
     """Returns the normalization that can be folded into a layer, by layer."""
     nodes = [node for level in model._nodes_by_depth.values() for node in level]

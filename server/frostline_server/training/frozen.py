@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from frostline_server.engine.folding import folded
+from frostline_server.engine.folding import folded, folded_layers
 from frostline_server.engine.forward import compiled_forward, forward_batch_size
 from frostline_server.engine.views import compiled_views, view_seeds
 from frostline_server.features.cut_tensor import CutTensor
@@ -112,7 +112,13 @@ class Frozen:
         return _is_input(self.network, ref)
 
     def reaches(self, sources: Collection[TensorRef], targets: Collection[TensorRef]) -> bool:
-        """Returns whether the targets follow from the sources alone."""
+        """Returns whether the targets follow from the sources alone, and are the same as from the examples.
+
+        They are not where a source stands between a layer and the normalization that is folded into it: they would
+        differ by rounding, and what a job learns would depend on which rows others had left.
+        """
+        if any(ref.layer in self._folded for ref in sources):
+            return False
         wanted = tuple(ref for ref in targets if ref not in sources)
         if any(self.is_input(ref) for ref in wanted):
             return False
@@ -123,6 +129,10 @@ class Frozen:
             for ref in layers[name].calls[index].tensors()
         }
         return not any(self.is_input(ref) and ref not in sources for ref in needed)
+
+    @cached_property
+    def _folded(self) -> set[str]:
+        return folded_layers(self.network.model)
 
     def is_sized(self, frontier: Frontier) -> bool:
         """Whether rows of some tensors have a size: the network leaves none of their sides free."""

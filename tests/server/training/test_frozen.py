@@ -16,7 +16,7 @@ from frostline_zoo.graph import cut_through
 pytestmark = pytest.mark.keras
 
 ROWS, SIDE = 70, 8
-CUTS = ("c1", "act", "pool")
+CUTS = ("act", "end", "pool")
 
 
 @pytest.fixture
@@ -58,16 +58,26 @@ def outputs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
-def opened(zoo: ZooAccess, network: Any) -> Callable[..., Any]:
-    """Opens the features of all rows at cuts that stand on one another."""
-    from frostline_server.training.filling import StageListener
-    from frostline_server.training.frozen import Frozen, Level
+def prepared(zoo: ZooAccess, network: Any) -> Any:
     from frostline_server.training.prepare import prepare
-    from frostline_server.training.programs import Programs
 
     recipe = {"name": "child", "base": "base", "head": [{"Dense": {"units": 5}}], "data": {"train": "rows"}}
-    prepared = prepare(Recipe.parse(json.dumps({**recipe, "stages": [{"epochs": 1}]})), zoo)
-    frozen = Frozen(prepared.network, Programs())
+    return prepare(Recipe.parse(json.dumps({**recipe, "stages": [{"epochs": 1}]})), zoo)
+
+
+@pytest.fixture
+def frozen(prepared: Any) -> Any:
+    from frostline_server.training.frozen import Frozen
+    from frostline_server.training.programs import Programs
+
+    return Frozen(prepared.network, Programs())
+
+
+@pytest.fixture
+def opened(zoo: ZooAccess, prepared: Any, frozen: Any) -> Callable[..., Any]:
+    """Opens the features of all rows at cuts that stand on one another."""
+    from frostline_server.training.filling import StageListener
+    from frostline_server.training.frozen import Level
 
     def open_features(names: tuple[str, ...], dtype: str = "float32") -> Any:
         levels = [Level(cut_through(frozen.manifest, [name]).frontier, dtype, True) for name in names]
@@ -101,3 +111,25 @@ def test_a_cut_above_rows_that_are_there_is_computed_from_them(opened: Any, outp
     alone.fill([0], into_memory=False)
     assert set(outputs) == {1}
     assert (alone.computed, alone.below.computed) == (ROWS, 0)
+
+
+def test_no_cut_stands_on_one_that_splits_a_normalization_from_its_layer(frozen: Any) -> None:
+    split, norm, above = (cut_through(frozen.manifest, [name]) for name in ("c1", "norm1", "pool"))
+    assert not frozen.reaches(split.frontier, above.frontier)
+    assert not frozen.reaches(split.frontier, norm.frontier)
+    assert frozen.reaches(norm.frontier, above.frontier)
+    assert frozen.reaches(norm.frontier, cut_through(frozen.manifest, ["c2"]).frontier)
+
+
+def test_a_stage_that_splits_a_normalization_from_its_layer_changes_no_other_stage(network: Any, run: Any) -> None:
+    recipe: dict[str, Any] = {
+        "base": "base",
+        "reuse": {"through": "pool"},
+        "head": [{"Dense": {"units": 5, "activation": "softmax", "name": "classes"}}],
+        "data": {"train": "rows"},
+        "stages": [{"freeze": {"through": through}, "epochs": 2} for through in ("pool", "c2")],
+    }
+    cached, again, in_place = run("cached", **recipe), run("again", **recipe), run("in-place", cache=False, **recipe)
+    assert [stage.rows_computed for stage in cached.stages] == [ROWS, ROWS]
+    digests = [[layer.digest for layer in each.manifest.layers] for each in (cached, again, in_place)]
+    assert digests[0] == digests[1] == digests[2]
