@@ -48,7 +48,8 @@ def chunk_size(batch_size: int | None, row_bytes: int, below: ChunkSize | None) 
     """
     own = batch_size or _ROWS_WITHOUT_TRUNK
     largest = max(batch_size or 1, below.largest_batch if below else 1)
-    least = max(own, largest) if max(own, largest) * row_bytes <= _CHUNK_BYTES else own
+    whole = max(own, largest)
+    least = whole if whole * row_bytes <= _CHUNK_BYTES else own
     rows = min(_CHUNK_BATCHES * own, _CHUNK_BYTES // max(1, row_bytes), below.rows if below else _CHUNK_BYTES)
     return ChunkSize(least * max(1, rows // least), least, largest)
 

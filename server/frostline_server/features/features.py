@@ -71,6 +71,7 @@ class Features:
         self.below = below
         self._make_trunk = make_trunk
         self._make_joint = make_joint
+        self._joint: Trunk | None = None
         self._store = store
         self._listener = listener
         self._rows: list[TrunkRows | None] = [
@@ -296,10 +297,6 @@ class Features:
     def _trunk(self) -> Trunk | None:
         return self._make_trunk() if self._make_trunk is not None else None
 
-    @cached_property
-    def _joint(self) -> Trunk | None:
-        return self._make_joint() if self._make_joint is not None else None
-
     def _keys(self, tensor: CutTensor, places: Any, view: int) -> Array:
         return feature_keys(self.examples.digests[places], view if tensor.varies else 0)
 
@@ -368,11 +365,9 @@ class Features:
 
     def _compute(self, places: Array, view: int, keep: Array | None = None) -> tuple[list[Array], list[Array]]:
         """Computes rows and keeps them, or those that `keep` says; returns them as they are kept, and exact."""
-        joint = None
         if self._make_joint is not None and self._lacks_all(places, view):  # so there is none that `keep` leaves out
             with self._changing:  # several threads fill, and one of them makes it
-                joint = self._joint
-        if joint is not None:
+                joint = self._joint = self._joint or self._make_joint()
             return self._keep(self._run(joint, [self.examples.inputs(places)], places, view), places, view)
         below = [self.examples.inputs(places)] if self.below is None else self.below.read(places, view, exact=True)
         exact = below if self._trunk is None else self._run(self._trunk, below, places, view)
