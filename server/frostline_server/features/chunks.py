@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,19 +62,25 @@ def chunks_of(places: Array, size: int) -> Iterator[Array]:
         yield places[start : start + size]
 
 
-def in_flight(chunks: Sequence[Array], work: Callable[[Array], list[Array]]) -> Iterator[tuple[Array, list[Array]]]:
-    """Yields chunks of places and what `work` makes of them, a few at a time.
+@contextmanager
+def in_flight(
+    chunks: Sequence[Array], work: Callable[[Array], list[Array]]
+) -> Iterator[Iterator[tuple[Array, list[Array]]]]:
+    """Gives chunks of places and what `work` makes of them, in order; the first few are under way at once.
 
     While the trunk computes one chunk, the examples of others are read and decoded, or their rows written.
     """
     with ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="fill") as threads:
-        running: list[Future[list[Array]]] = []
-        try:
-            running = [threads.submit(work, chunk) for chunk in chunks[:_IN_FLIGHT]]
+        running = deque(threads.submit(work, chunk) for chunk in chunks[:_IN_FLIGHT])
+
+        def made() -> Iterator[tuple[Array, list[Array]]]:
             for number, chunk in enumerate(chunks):
-                yield chunk, running.pop(0).result()
+                yield chunk, running.popleft().result()
                 if number + _IN_FLIGHT < len(chunks):
                     running.append(threads.submit(work, chunks[number + _IN_FLIGHT]))
+
+        try:
+            yield made()
         finally:
             for future in running:
                 future.cancel()

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import cached_property, partial
 from typing import Any
 
@@ -321,27 +321,33 @@ class Features:
             return
         self.reused += len(there)
         self._listener.filled(len(there), 0)
-        for chunk, _ in self._in_flight(missing, view):
-            self._listener.filled(len(chunk), len(chunk))
+        with self._in_flight(missing, view) as computing:
+            for chunk, _ in computing:
+                self._listener.filled(len(chunk), len(chunk))
 
     def _hold(self, view: int, there: Array, missing: Array) -> None:
-        held = self.room_for(len(self))
-        before = self.computed
-        if len(there):
-            whole = self._read_stored(there, view, held) if not len(missing) else np.zeros(len(there), bool)
-            for chunk in [] if whole.all() else chunks_of(there[~whole], max(1, _READ_BYTES // max(1, self.row_bytes))):
-                for array, rows in zip(held, self.read(chunk, view), strict=True):
+        held, before = self.room_for(len(self)), self.computed
+        with self._in_flight(missing, view) as computing:  # what is there is read meanwhile
+            if len(there):
+                self._hold_stored(view, there, held, at_once=not len(missing))
+                self._listener.filled(len(there), 0)
+            for chunk, computed in computing:
+                for array, rows in zip(held, computed, strict=True):
                     array[chunk] = rows
-            self.reused += len(there) - (self.computed - before)
-            self._listener.filled(len(there), 0)
-        for chunk, computed in self._in_flight(missing, view):
-            for array, rows in zip(held, computed, strict=True):
-                array[chunk] = rows
-            self._listener.filled(len(chunk), len(chunk))
+                self._listener.filled(len(chunk), len(chunk))
+        lost = self.computed - before - len(missing)
+        self.reused += len(there) - lost
         self._memory[view] = held
 
-    def _in_flight(self, places: Array, view: int) -> Iterator[tuple[Array, list[Array]]]:
-        """Yields chunks of places and their rows, computed. Few rows are cut up too, so that others are in flight."""
+    def _hold_stored(self, view: int, there: Array, held: list[Array], *, at_once: bool) -> None:
+        """Reads rows that are stored to their places in `held`, and computes those of them that are damaged."""
+        whole = self._read_stored(there, view, held) if at_once else np.zeros(len(there), bool)
+        for chunk in [] if whole.all() else chunks_of(there[~whole], max(1, _READ_BYTES // max(1, self.row_bytes))):
+            for array, rows in zip(held, self.read(chunk, view), strict=True):
+                array[chunk] = rows
+
+    def _in_flight(self, places: Array, view: int) -> AbstractContextManager[Iterator[tuple[Array, list[Array]]]]:
+        """Gives chunks of places and their rows, computed. Few rows are cut up too, so that others are in flight."""
         chunks = self._chunks.cut(places) if len(places) else []
         return in_flight(chunks, lambda chunk: self._compute(chunk, view)[0])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -52,6 +53,23 @@ def test_rows_that_no_cut_has_are_computed_by_one_program_and_others_from_the_cu
     more.levels[0].fill([1], into_memory=False)  # so that the upper cut alone lacks some
     assert fill(more, (1,)) == [16, 16]
     assert ([part.batches for part in more.parts], more.joint.batches) == ([1, 1], 0)
+
+
+def test_of_rows_that_are_partly_there_and_one_of_those_damaged_each_is_counted_once(
+    tmp_path: Path, tower: Any, numbers: Any
+) -> None:
+    fill(tower(FeatureStore(tmp_path), numbers(0, 300)))
+    (segment,) = tmp_path.rglob("*.safetensors")
+    with segment.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)[0]
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last ^ 1]))
+    more = tower(FeatureStore(tmp_path), numbers(0, 400))
+    assert fill(more, into_memory=True) == [101]
+    assert more.top.reused == 299
+    assert (more.heard.rows, more.heard.computed) == (400, 100)
+    assert more.all_rows().tobytes() == tower(None, numbers(0, 400)).all_rows().tobytes()
 
 
 def test_rows_below_that_are_the_same_in_every_view_are_computed_and_stored_once(
