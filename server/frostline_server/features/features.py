@@ -208,7 +208,7 @@ class Features:
         """Returns the order in which rows are read the fastest, that of the store: (k,) -> a permutation (k,)."""
         for tensor, rows in zip(self.tensors, self._rows, strict=True):
             if rows is not None:
-                return np.argsort(self._find(rows, tensor, places, view).addresses, kind="stable")
+                return np.argsort(self._find(rows, tensor, places, view).addresses)
         return np.arange(len(places))
 
     def room_for(self, count: int) -> list[Array]:

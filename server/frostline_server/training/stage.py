@@ -144,7 +144,9 @@ class ReadAhead:
         as_stored = self._features.as_stored(places, view)
         rows = self._features.read(places[as_stored], view, into=room)
         targets = _filled_up(self._targets[places[as_stored]], self._size)
-        return Slice([_filled_up(array, self._size) for array in rows], targets, np.argsort(as_stored))
+        stands_at = np.empty(len(places), np.int64)
+        stands_at[as_stored] = np.arange(len(places))
+        return Slice([_filled_up(array, self._size) for array in rows], targets, stands_at)
 
 
 def _give_way() -> None:
