@@ -52,15 +52,24 @@ class Costs:
     def __init__(self) -> None:
         self._networks: OrderedDict[Hashable, dict[CallRef, float]] = OrderedDict()
         self._trunks: OrderedDict[Hashable, float] = OrderedDict()
+        self._shares: OrderedDict[Hashable, float] = OrderedDict()
         self._disks: dict[Path, DiskSpeed] = {}
 
     def forward(self, network: Network, zeros: Zeros) -> dict[CallRef, float]:
         """Returns the seconds that each call of a network takes a row.
 
-        Layers run one by one, so the sum lies above what the compiled network takes; it tells cheap from dear.
+        Layers run one by one, so the sum lies above what the compiled network takes; `compiled_share` says how far.
         """
         key = network.manifest.digest, zeros(1).shape
         return _once(self._networks, key, lambda: _measured_calls(network, zeros))
+
+    def compiled_share(self, network: Network, zeros: Zeros, measure: Callable[[], float] | None) -> float:
+        """Returns what a network takes compiled, as a share of what its layers take one by one.
+
+        `measure` says it of some of the network, the first time; without it the share is 1 as long as nobody has.
+        """
+        key = network.manifest.digest, zeros(1).shape
+        return _once(self._shares, key, measure) if measure else self._shares.get(key, 1.0)
 
     def trunk(self, key: Hashable, make: Callable[[], Trunk], zeros: Zeros) -> float:
         """Returns the seconds that a compiled trunk of a network takes a row; `key` names the trunk."""
@@ -75,9 +84,15 @@ class Costs:
     def prepare(self, read_inputs: Callable[[Array], Array], count: int) -> float:
         """Returns the seconds that reading, decoding and scaling one of `count` examples takes."""
         places = np.linspace(0, count - 1, min(count, _ROWS)).astype(np.int64)
-        started = time.perf_counter()
-        read_inputs(places)
-        return (time.perf_counter() - started) / len(places)
+        read_inputs(places[:1])  # what the first one opens stays open
+        few, many = _seconds(lambda: read_inputs(places[:1])), _seconds(lambda: read_inputs(places))
+        return few if len(places) == 1 else max(many - few, 0.0) / (len(places) - 1)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 def _once(kept: OrderedDict[Hashable, T], key: Hashable, measure: Callable[[], T]) -> T:
@@ -91,12 +106,8 @@ def _once(kept: OrderedDict[Hashable, T], key: Hashable, measure: Callable[[], T
 def _measured_trunk(trunk: Trunk, zeros: Zeros) -> float:
     rows = [zeros(trunk.batch_size)]
     digests = np.zeros((trunk.batch_size, DIGEST_BYTES), np.uint8)
-    seconds = []
-    for _ in range(2):  # the first one compiles it, which the job's own rows need not wait for then
-        started = time.perf_counter()
-        trunk.forward(rows, digests, 0)
-        seconds.append(time.perf_counter() - started)
-    return min(seconds) / trunk.batch_size
+    # The first one compiles it, which the job's own rows need not wait for then.
+    return min(_seconds(lambda: trunk.forward(rows, digests, 0)) for _ in range(2)) / trunk.batch_size
 
 
 def _measured_calls(network: Network, zeros: Zeros) -> dict[CallRef, float]:

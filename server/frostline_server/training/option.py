@@ -8,7 +8,9 @@ from frostline_zoo.graph import Cut
 
 # Rows in the store serve later jobs too, which is worth a little time to this one.
 _STORE_MAY_COST = 1.2
-_STORE_MAY_COST_SECONDS = 0.5
+# So few bytes are kept even on a disk that has much to do when it is measured.
+_LITTLE_BYTES = 16 << 20
+_LITTLE_MAY_COST_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Option:
         size_bytes: of the rows that are kept.
         present: how many of them are there already.
         missing: how many are computed.
+        disk_seconds: what of the time goes into writing rows and reading them.
     """
 
     cut: Cut | None
@@ -30,10 +33,12 @@ class Option:
     size_bytes: int = 0
     present: int = 0
     missing: int = 0
+    disk_seconds: float = 0.0
 
 
 def weighed(option: Option) -> float:
     """Returns what an option counts for, in seconds: less is better."""
     if option.kept != "store":
         return option.seconds
-    return max(0.0, option.seconds - _STORE_MAY_COST_SECONDS) / _STORE_MAY_COST
+    waived = min(option.disk_seconds, _LITTLE_MAY_COST_SECONDS) if option.size_bytes <= _LITTLE_BYTES else 0.0
+    return (option.seconds - waived) / _STORE_MAY_COST

@@ -189,9 +189,9 @@ class _StagePlanner:
                 above = self._rows_per_epoch * self._stage.epochs
                 above *= self._seconds_between(cut.frontier, self._cut.frontier) + self._pass_seconds
             if self._fits_budget(cut):
-                write = missing * self._row_bytes(cut) / self._disk.write
-                seconds = missing * each + write + above + self._read_seconds(size)
-                options.append(Option(cut, "store", seconds, size, present, missing))
+                disk = missing * self._row_bytes(cut) / self._disk.write + self._read_seconds(size)
+                seconds = missing * each + above + disk
+                options.append(Option(cut, "store", seconds, size, present, missing, disk))
             if self._fits_memory(size):
                 options.append(Option(cut, "memory", total * each + above, size, 0, total))
         return [*options, self._nowhere()]
@@ -243,6 +243,8 @@ class _StagePlanner:
         if best.cut != self._cut:
             layers = ", ".join(repr(ref.layer) for ref in (best.cut or self._cut).frontier)
             return f"rows are smaller at {layers}, and the layers from there to the cut are cheap: {saved}"
+        if best.kept == "memory" and any(option.kept == "store" and option.cut == best.cut for option in options):
+            return f"writing {told_bytes(best.size_bytes)} takes longer than is worth it, memory has room: {saved}"
         if best.kept == "memory":
             return f"the budget for features on disk has no room for {told_bytes(best.size_bytes)}, memory has: {saved}"
         return f"each row is computed once and then read: {saved}"
@@ -313,13 +315,29 @@ class _StagePlanner:
         return fits_memory(size_bytes, self._memory_bytes)
 
     def _seconds_between(self, sources: Frontier | None, targets: Frontier) -> float:
-        wanted = tuple(ref for ref in targets if not self._frozen.is_input(ref))
         if not (self._lower_cuts or self._source or self._views.count != 0):  # one trunk is all there is to weigh
-            key = tuple(self._frozen.digests[ref] for ref in wanted)
-            return self._costs.trunk(key, lambda: self._frozen.trunk(targets), self._rows.zeros)
+            return self._trunk_seconds(targets)
+        return self._compiled_share * self._one_by_one(sources, targets)
+
+    def _one_by_one(self, sources: Frontier | None, targets: Frontier) -> float:
+        """Returns the seconds that the layers between some tensors take a row, without what compiling saves."""
+        wanted = tuple(ref for ref in targets if not self._frozen.is_input(ref))
         forward = self._costs.forward(self._frozen.network, self._rows.zeros)
         calls = calls_in_order(replace(self._frozen.manifest, outputs=wanted), sources or ())
         return sum(forward.get(call, 0.0) for call in calls)
+
+    def _trunk_seconds(self, targets: Frontier) -> float:
+        """Returns the seconds that the compiled trunk from the examples to some tensors takes a row."""
+        key = tuple(self._frozen.digests[ref] for ref in targets if not self._frozen.is_input(ref))
+        return self._costs.trunk(key, lambda: self._frozen.trunk(targets), self._rows.zeros)
+
+    @cached_property
+    def _compiled_share(self) -> float:
+        own = self._cut.frontier
+        # With a source below, or with views, other programs run than this trunk: it is not compiled only to be timed.
+        is_run = self._source is None and self._views.count == 0
+        measure = (lambda: min(1.0, self._trunk_seconds(own) / self._one_by_one(None, own))) if is_run else None
+        return self._costs.compiled_share(self._frozen.network, self._rows.zeros, measure)
 
     def _known_seconds_per_row(self) -> float:
         """Returns what computing a row took when the rows that are there were computed."""

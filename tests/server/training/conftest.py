@@ -128,6 +128,7 @@ def recorded() -> Callable[..., Any]:
 
     class Recorded(Costs):
         def __init__(self, layers: dict[str, float], disk: float = 1e9, prepare: float = 0.0) -> None:
+            super().__init__()
             self.asked: list[str] = []
             self._layers, self._speed, self._prepare = layers, DiskSpeed(disk, disk, disk), prepare
 

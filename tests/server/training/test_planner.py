@@ -55,7 +55,7 @@ SLOW = {"disk": 1e5}
 CASES = {  # layers, disk, bounds: where rows are kept, and why
     "dear layers": (DEAR, {}, {}, "store", "flat", "once and then read: over 10 epochs .* in place of 200.0 s"),
     "cheap layers, slow disk": (CHEAP, SLOW, {"memory": 0}, "nowhere", None, "less time than writing 2.0 MB"),
-    "cheap layers, slow disk, memory": (CHEAP, SLOW, {"memory": ALL}, "memory", "flat", "10 epochs"),
+    "cheap layers, slow disk, memory": (CHEAP, SLOW, {"memory": ALL}, "memory", "flat", "writing 2.0 MB takes longer"),
     "cheap layers that widen, slow disk": (
         WIDENING,
         SLOW,
@@ -86,6 +86,25 @@ def test_rows_are_kept_where_that_takes_least(plans: Any, recorded: Any, within:
     assert (plan.kept, plan.kept_at) == (kept, (at,) if at else ())
     assert plan.seconds_with <= plan.seconds_without
     assert re.search(reason, plan.reason), plan.reason
+
+
+@pytest.mark.parametrize(("little_bytes", "kept"), [(SIZE, "store"), (SIZE - 1, "memory")])
+def test_little_is_kept_for_later_jobs_though_the_disk_has_much_to_do(
+    plans: Any, recorded: Any, within: Any, monkeypatch: pytest.MonkeyPatch, little_bytes: int, kept: str
+) -> None:
+    monkeypatch.setattr("frostline_server.training.option._LITTLE_BYTES", little_bytes)
+    (plan,) = plans(within(memory=ALL), recorded(CHEAP, disk=1e7), **EPOCHS)  # 0.2 s to write, 0.2 s to read
+    assert (plan.kept, plan.kept_at) == (kept, ("flat",))
+    assert ("which is little enough for what later jobs find" in plan.reason) == (kept == "store")
+
+
+def test_layers_that_run_faster_together_than_one_by_one_are_weighed_so(
+    plans: Any, recorded: Any, within: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs = recorded({"low": 0.01, "wide": 0.01})
+    monkeypatch.setattr(costs, "trunk", lambda *_: 0.005)
+    (plan,) = plans(within(), costs, **EPOCHS)
+    assert plan.seconds_without == pytest.approx(50, rel=0.01)
 
 
 def test_rows_of_a_few_bytes_do_not_fit_into_a_disk_of_their_own_size(plans: Any, recorded: Any, within: Any) -> None:
