@@ -15,7 +15,7 @@ from frostline_zoo.errors import InvalidError
 Array = npt.NDArray[Any]
 
 # On a CPU the best batch is the largest whose widest tensor stays near the caches; benchmarks/fill.py measures it.
-_WIDEST_TENSOR_BYTES = 16 << 20
+_WIDEST_TENSOR_BYTES = 32 << 20
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 512
 _FREE_SIDE = 128  # what a side that is left open counts as: a text of so many tokens
 

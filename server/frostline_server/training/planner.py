@@ -266,7 +266,7 @@ class _StagePlanner:
             seconds_without,
             reason if self._is_known else f"{reason}; what lies below the cut is only known after the stages before",
         )
-        source = self._source if option.missing and option.kept == "store" and self._cut.frozen else None
+        source = self._source if option.missing and option.cut is not None and self._cut.frozen else None
         stored = self._stored_bytes(option.cut) if option.cut and option.kept == "store" else {}
         return Planned(plan, option.cut, source, self._views, stored)
 

@@ -22,7 +22,7 @@ NARROW, WIDE = 16, 512  # numbers in a row at `low`, and at `wide`, which is the
 
 
 @pytest.fixture
-def plans(push_rows: Any, add_network: Any) -> Callable[..., list[Any]]:
+def planned(push_rows: Any, add_network: Any) -> Callable[..., list[Any]]:
     """Plans recipes over a network that narrows and then widens: 16 -> low 16 -> wide 512 -> flat 512."""
     import keras
 
@@ -38,14 +38,19 @@ def plans(push_rows: Any, add_network: Any) -> Callable[..., list[Any]]:
     rows = np.random.default_rng(0).normal(size=(ROWS, 16)).astype(np.float32)
     push_rows("digits", rows, np.arange(ROWS) % 5)
 
-    def planned(zoo: Any, costs: Any, **keys: Any) -> list[Any]:
+    def made(zoo: Any, costs: Any, **keys: Any) -> list[Any]:
         given = {"name": "child", "base": "base", "head": HEAD, "data": {"train": "digits"}, **keys}
         recipe = Recipe.parse(json.dumps(given))
         prepared = prepare(recipe, zoo)
-        planner, frozen = Planner(recipe, prepared, zoo, costs), Frozen(prepared.network, Programs())
-        return [each.plan for each in planner.plan_all(frozen)]
+        return Planner(recipe, prepared, zoo, costs).plan_all(Frozen(prepared.network, Programs()))
 
-    return planned
+    return made
+
+
+@pytest.fixture
+def plans(planned: Any) -> Callable[..., list[Any]]:
+    """Plans recipes as `planned` does, and returns what people see of it."""
+    return lambda *given, **keys: [each.plan for each in planned(*given, **keys)]
 
 
 SIZE, ALL = ROWS * WIDE * 4, 1 << 40
@@ -128,6 +133,17 @@ def test_where_all_rows_are_there_nothing_is_measured(plans: Any, run: Any, reco
     assert (plan.kept, plan.rows_present, plan.rows_missing) == ("store", ROWS, 0)
     assert "all 1000 rows are in the store already" in plan.reason
     assert costs.asked == []
+
+
+@pytest.mark.parametrize(("disk", "kept"), [(1e9, "store"), (1e5, "memory")])
+def test_rows_of_a_lower_cut_are_what_missing_ones_are_computed_from_wherever_those_are_kept(
+    planned: Any, run: Any, recorded: Any, within: Any, disk: float, kept: str
+) -> None:
+    lower = [{"epochs": 1, "freeze": {"through": "low"}}]
+    run("first", base="base", head=HEAD, stages=lower, costs=recorded(DEAR))
+    (each,) = planned(within(memory=ALL), recorded({"low": 1.0, "wide": 1e-6}, disk=disk), **EPOCHS)
+    assert (each.plan.kept, each.plan.kept_at) == (kept, ("flat",))
+    assert [ref.layer for ref in each.source.frontier] == ["low"]
 
 
 def test_a_budget_smaller_than_one_batch_is_refused_before_anything_is_measured(within: Any, plans: Any) -> None:
