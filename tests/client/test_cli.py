@@ -194,8 +194,8 @@ def test_features_that_were_not_kept_are_shown_so(frostline: Frostline) -> None:
 @pytest.mark.parametrize(
     ("command", "line"),
     [
-        ("models show signs@9", "no signs@9: see the versions of model signs"),
-        ("models show signs:prod", "no signs:prod: see the tags of model signs"),
+        ("models show signs@9", "no signs@9: see the versions of model signs (frostline models list signs)"),
+        ("models show signs:prod", "no signs:prod: see the tags of model signs (frostline models list signs)"),
         ("models delete nothing", "no model nothing: see the models there are (frostline models list)"),
         ("models tag signs latest", "signs:latest is kept by the server: use another tag"),
         ("datasets show signs@9", "no signs@9: its newest version is 1"),

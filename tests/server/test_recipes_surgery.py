@@ -59,7 +59,7 @@ def zoo(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clien
 @pytest.mark.parametrize(
     ("reuse", "said"),
     [
-        ({"drop": ["lfet"]}, "the network has no layer 'lfet': did you mean left"),
+        ({"drop": ["lfet"]}, "recipe: reuse.drop: the network has no layer 'lfet': did you mean left"),
         ({"through": 9}, "the network has 5 layers, and none at 9: write an index from -5 to 4"),
         ({"drop": ["join"]}, "'join' makes (12) of 'left' (6), 'right' (6), none of which could stand for it"),
         ({"drop": ["right", "join"]}, "'top' took (12), and does not fit on (6) from 'left'"),

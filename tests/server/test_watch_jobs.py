@@ -147,7 +147,7 @@ def test_jobs_are_listed_without_recipes_and_histories(jobs: Any) -> None:
         ("{", "INVALID_ARGUMENT", "the recipe is not JSON text"),
         (recipe("bad", dta={}), "INVALID_ARGUMENT", "recipe: dta is unknown: use name, base, reuse"),
         (recipe("bad", data={"train": "nowhere"}), "NOT_FOUND", "no datasets/nowhere"),
-        (recipe("bad", base="nobody"), "NOT_FOUND", "no models/nobody"),
+        (recipe("bad", base="nobody"), "NOT_FOUND", "recipe: base: no models/nobody: see the models there are"),
         (recipe("bad", head=[{"Lambda": {}}]), "INVALID_ARGUMENT", "Lambda"),
     ],
 )
@@ -161,8 +161,9 @@ def test_what_can_not_run_is_refused_at_once(jobs: Any, text: str, code: str, me
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"reuse": {"through": "h7"}}, "h7"),
-        ({"stages": [{"freeze": {"through": "h7"}}]}, "h7"),
+        ({"reuse": {"through": "h7"}}, "recipe: reuse.through: the network has no layer 'h7': did you mean h1"),
+        ({"stages": [{"freeze": {"through": "h7"}}]}, "recipe: stages[0].freeze: the network has no layer 'h7'"),
+        ({"stages": [{"freeze": {"through": "far"}}]}, "no layer 'far': the last of its layers are h1, top"),
         ({"stages": [{"freeze": {"through": "top"}}]}, "top"),
         ({"data": {"train": "threes"}}, "labels of threes@1 run up to 2, the network's output has 2 units"),
         ({"head": [{"Conv2D": {"filters": 1, "kernel_size": 3}}]}, "Conv2D does not fit on a tensor of shape (6)"),

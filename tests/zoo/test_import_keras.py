@@ -257,6 +257,14 @@ def test_an_archive_that_is_not_a_network_is_refused(tmp_path: Path, members: li
     assert refusal(archive(tmp_path / "x.keras", *members)) == reason
 
 
+def test_arrays_are_refused_with_where_they_belong(tmp_path: Path) -> None:
+    from frostline_zoo.networks.importer import import_network
+
+    np.savez(tmp_path / "digits.npz", x=np.zeros(3))
+    with pytest.raises(InvalidError, match=r"no config\.json, as a \.keras file has: .* push arrays as a dataset"):
+        import_network(tmp_path / "digits.npz")
+
+
 def test_an_encrypted_member_is_refused(saved: Path, tmp_path: Path) -> None:
     content = bytearray(saved.read_bytes())
     for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):

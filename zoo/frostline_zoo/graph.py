@@ -96,15 +96,14 @@ def known_layer(manifest: Manifest, name: str) -> Layer:
     """Returns the layer of that name.
 
     Raises:
-        InvalidError: the network has none; the message lists names near it.
+        InvalidError: the network has none; the message lists names near it, or the last ones.
     """
     layer = manifest.layer(name)
     if layer is None:
         names = [known.name for known in manifest.layers]
-        near = difflib.get_close_matches(name, names, 3, 0.5) or names[-3:]
-        raise InvalidError(
-            f"the network has no layer {name!r}: did you mean {', '.join(near)}?", reason="UNKNOWN_LAYER"
-        )
+        near = difflib.get_close_matches(name, names, 3, 0.5)
+        mend = f"did you mean {', '.join(near)}?" if near else f"the last of its layers are {', '.join(names[-3:])}"
+        raise InvalidError(f"the network has no layer {name!r}: {mend}", reason="UNKNOWN_LAYER")
     return layer
 
 

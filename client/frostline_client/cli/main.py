@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -71,12 +72,12 @@ def main() -> None:
     sys.exit(cli())
 
 
-_LISTED_BY = {f"{kind} there are": f" (frostline {kind} list)" for kind in ("models", "datasets")}
+_LIST = re.compile(r": see the (?:(?P<kind>models|datasets) there are|(?:versions|tags) of model (?P<model>\S+))$")
 
 
 def _line(error: Exception) -> str:
     if isinstance(error, FrostlineError):
-        return error.message + _LISTED_BY.get(error.message.partition(": see the ")[2], "")
+        return error.message + _that_lists(error.message)
     if isinstance(error, FileNotFoundError) and error.filename:
         folder = Path(error.filename).parent
         return f"no {f'file {error.filename}' if folder.is_dir() else f'folder {folder}'}: check the path"
@@ -86,6 +87,13 @@ def _line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'this machine'}: {error.strerror.lower()}"
     return f"unexpected {type(error).__name__}: run it again with FROSTLINE_TRACEBACK=1 and report what it prints"
+
+
+def _that_lists(message: str) -> str:
+    """Returns the command that lists what a message says to look for."""
+    if (found := _LIST.search(message)) is None:
+        return ""
+    return f" (frostline {found['kind']} list)" if found["kind"] else f" (frostline models list {found['model']})"
 
 
 if __name__ == "__main__":

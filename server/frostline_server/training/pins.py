@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from frostline_server.training.place import named_by
 from frostline_server.training.recipe import Recipe
 from frostline_zoo.catalogue.datasets import Datasets
 from frostline_zoo.catalogue.models import Models
@@ -16,18 +17,23 @@ def pinned(text: str, models: Models, datasets: Datasets) -> str:
 
     Raises:
         InvalidError: the text is not a recipe.
-        NotFoundError: a model or dataset does not exist.
+        NotFoundError: a model or dataset does not exist; the message names the key too.
     """
     recipe, value = Recipe.parse(text), json.loads(text)
+
+    def exact(model: str, key: str) -> str:
+        with named_by(key):
+            version = models.version(parse_model_reference(model)).name
+        return f"{version.model}@{version.number}"
+
     if recipe.base is not None:
-        version = models.version(parse_model_reference(recipe.base)).name
-        value["base"] = f"{version.model}@{version.number}"
+        value["base"] = exact(recipe.base, "base")
     for part in _taken(value.get("reuse") or {}):
-        version = models.version(parse_model_reference(part["from"])).name
-        part["from"] = f"{version.model}@{version.number}"
+        part["from"] = exact(part["from"], "reuse")
     for key, reference in (("train", recipe.data.train), ("validation", recipe.data.validation)):
         if reference is not None:
-            dataset = datasets.get(parse_dataset_reference(reference)).name
+            with named_by(f"data.{key}"):
+                dataset = datasets.get(parse_dataset_reference(reference)).name
             value["data"][key] = f"{dataset.dataset}@{dataset.number}"
     return json.dumps(value)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
-from frostline_zoo.errors import InvalidError
+from frostline_zoo.errors import InvalidError, NotFoundError
 
 T = TypeVar("T")
 
@@ -87,3 +88,13 @@ class Place:
 
     def _below(self, key: str) -> str:
         return f"{self.path}.{key}" if self.path else key
+
+
+@contextmanager
+def named_by(path: str) -> Iterator[None]:
+    """Names the place in the recipe in what is refused of the thing that is named there."""
+    try:
+        yield
+    except (InvalidError, NotFoundError) as refusal:
+        told = {**refusal.metadata, "key": path}
+        raise type(refusal)(f"recipe: {path}: {refusal.message}", reason=refusal.reason, **told) from refusal

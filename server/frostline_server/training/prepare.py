@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from frostline_server.training.assemble import assemble
+from frostline_server.training.assemble import Assembled, assemble
 from frostline_server.training.augmentation import check_views
 from frostline_server.training.frozen import Part, row_bytes
 from frostline_server.training.keras_names import make
 from frostline_server.training.objective import Objective, as_targets, objective_of
+from frostline_server.training.place import named_by
 from frostline_server.training.plan import told_bytes
-from frostline_server.training.recipe import Recipe
+from frostline_server.training.recipe import Recipe, Stage
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.digests import digest_of, digest_of_json
 from frostline_zoo.errors import InvalidError
@@ -70,8 +71,7 @@ def prepare(recipe: Recipe, zoo: ZooAccess) -> Prepared:
     examples = zoo.datasets.open(recipe.data.train)
     assembled = assemble(recipe, base, examples.spec, zoo)
     network = assembled.network
-    frozen = [assembled.reused if stage.freeze is None else stage.freeze for stage in recipe.stages]
-    cuts = tuple(cut_through(network.manifest, names) for names in frozen)
+    cuts = tuple(_cut(stage, number, assembled) for number, stage in enumerate(recipe.stages))
     for stage, cut in zip(recipe.stages, cuts, strict=True):
         _check_trains(network, cut)
         _check_sizes(network, cut)
@@ -85,6 +85,14 @@ def prepare(recipe: Recipe, zoo: ZooAccess) -> Prepared:
     lists = [digest_of(part.examples.digests[part.places].tobytes() + part.targets.tobytes()) for part in parts]
     origin = digest_of_json("origin", [network.manifest.digest, *lists, asdict(recipe)])
     return Prepared(origin, version.digest if version else None, network, cuts, objective, train, held_out)
+
+
+def _cut(stage: Stage, number: int, assembled: Assembled) -> Cut:
+    manifest = assembled.network.manifest
+    if stage.freeze is None:
+        return cut_through(manifest, assembled.reused)
+    with named_by(f"stages[{number}].freeze"):
+        return cut_through(manifest, stage.freeze)
 
 
 def _check_trains(network: Network, cut: Cut) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from frostline_server.training.keras_names import make, seed_layers, snake_case
 from frostline_server.training.named import Named, Taken
+from frostline_server.training.place import named_by
 from frostline_server.training.recipe import Recipe
 from frostline_server.training.reuse import Reuse
 from frostline_server.training.zoo import ZooAccess
@@ -48,7 +49,8 @@ def kept_part(reuse: Reuse, has_head: bool, base: Manifest) -> Manifest:
         InvalidError: the base has no such layer, or nothing is left.
     """
     if reuse.through:
-        return subgraph(base, *(layer_at(base, place).name for place in reuse.through))
+        with named_by("reuse.through"):
+            return subgraph(base, *(layer_at(base, place).name for place in reuse.through))
     return subgraph(base) if has_head else base
 
 
@@ -161,7 +163,8 @@ class _Operation:
             return str(place)
         if key in ("replace", "rename") and self._base.layer(str(place)) is None:  # keys of an object are texts
             place = int(place) if re.fullmatch(r"-?\d{1,9}", str(place)) else place
-        name = layer_at(self._base, place).name
+        with named_by(f"reuse.{key}"):
+            name = layer_at(self._base, place).name
         if self._kept.layer(name) is None:
             raise _bad(f"reuse.{key} names layer {name!r}, which is not among those reused: reuse through it, or above")
         return name

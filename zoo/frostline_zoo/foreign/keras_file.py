@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from frostline_zoo.errors import InvalidError
 from frostline_zoo.foreign import hdf5
 from frostline_zoo.foreign.archive import Archive, bad, opened_archive
 from frostline_zoo.foreign.files import Files, reading
@@ -25,6 +26,9 @@ def read_keras_file(files: Files, main: str) -> Iterator[KerasNetwork]:
     """
     notes = []
     with opened_archive(files.view(main)) as archive:
+        if "config.json" not in archive.names:
+            text = "the archive has no config.json, as a .keras file has: give a network, and push arrays as a dataset"
+            raise InvalidError(text, reason="BAD_ARCHIVE")
         config = parsed_object(bytes(archive.read("config.json", MAX_BYTES)))
         version = _version(archive)
         if "model.weights.h5" not in archive.names:
