@@ -74,10 +74,15 @@ class Features:
         self._joint: Trunk | None = None
         self._store = store
         self._listener = listener
+        kept_below = {(rows.trunk, rows.dtype): rows for rows, _ in below._kept_in_chain()} if below else {}
         self._rows: list[TrunkRows | None] = [
-            store.open(tensor.digest, tensor.shape, tensor.kept_dtype) if store and tensor.digest else None
+            kept_below.get((tensor.digest, tensor.kept_dtype))  # a tensor that runs past the cut below
+            or store.open(tensor.digest, tensor.shape, tensor.kept_dtype)
+            if store and tensor.digest
+            else None
             for tensor in self.tensors
         ]
+        self._own = [rows is not None and (rows.trunk, rows.dtype) not in kept_below for rows in self._rows]
         self._is_kept = any(self._rows)
         self._memory: dict[int, list[Array]] = {}
         self._found: dict[tuple[CutTensor, int], Found] = {}
@@ -259,7 +264,7 @@ class Features:
             return
         try:
             for number, (tensor, rows) in enumerate(zip(self.tensors, self._rows, strict=True)):
-                if rows is not None:
+                if rows is not None and self._own[number]:
                     keys = np.concatenate([self._keys(tensor, each.places, each.view) for each in computed])
                     self._store.append(rows, keys, *(each.rows[number] for each in computed))
         except ExhaustedError as full:
@@ -287,9 +292,9 @@ class Features:
     def _note_use(self, hits: int, seconds_per_row: float | None) -> None:
         """Notes what was found and computed here and below, where a row takes as long as one here at the most."""
         misses, self._noted = self.computed - self._noted, self.computed
-        for rows in self._rows:
+        for rows, is_own in zip(self._rows, self._own, strict=True):
             if rows is not None and self._store is not None and hits + misses:
-                self._store.note_use(rows, hits, misses, seconds_per_row)
+                self._store.note_use(rows, hits, misses if is_own else 0, seconds_per_row)
         if self.below is not None:
             self.below._note_use(0, seconds_per_row)
 

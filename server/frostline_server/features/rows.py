@@ -138,6 +138,15 @@ class TrunkRows:
             self._read_block(sought.at(block), out[block], present[block])
         return present
 
+    def lacks(self, keys: Words) -> npt.NDArray[np.bool_]:
+        """Returns which of the keys (n, 5) have no row, or one that is not whole."""
+        found = self.find(keys)
+        lacks = ~found.are_there
+        there = np.flatnonzero(found.are_there)
+        if len(there):
+            lacks[there] = ~self.read(found.at(there), np.empty((len(there), *self.shape), self.dtype))
+        return lacks
+
     def _read_block(self, sought: Found, out: Array, present: npt.NDArray[np.bool_]) -> None:
         """Reads rows in the order in which the disk has them, and verifies them.
 

@@ -100,10 +100,17 @@ class FeatureStore:
     def append(self, rows: TrunkRows, keys: np.ndarray, *values: np.ndarray) -> None:
         """Stores rows of a trunk, in pieces, after what is worth less has made room for them.
 
+        Those that are there whole stay as they are: they were computed for the sake of another tensor of a cut.
+
         Raises:
             ExhaustedError: the budget is too small for them beside what running jobs read.
             OSError: the disk does not take them.
         """
+        lacks = rows.lacks(keys)
+        if not lacks.any():
+            return
+        if not lacks.all():
+            keys, values = keys[lacks], (np.concatenate(values)[lacks],)
         size_bytes = len(keys) * (rows.row_bytes + OVERHEAD_BYTES) + _HEADER_BYTES
         if self.budget_bytes is None:
             rows.append(keys, *values)

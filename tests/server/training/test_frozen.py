@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from frostline_server.training.recipe import Recipe
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.graph import cut_through
+from frostline_zoo.manifest import TensorRef
 
 pytestmark = pytest.mark.keras
 
@@ -75,12 +77,12 @@ def frozen(prepared: Any) -> Any:
 
 @pytest.fixture
 def opened(zoo: ZooAccess, prepared: Any, frozen: Any) -> Callable[..., Any]:
-    """Opens the features of all rows at cuts that stand on one another."""
+    """Opens the features of all rows at cuts that stand on one another, "act+end" being one of two tensors."""
     from frostline_server.training.filling import StageListener
     from frostline_server.training.frozen import Level
 
     def open_features(names: tuple[str, ...], dtype: str = "float32") -> Any:
-        levels = [Level(cut_through(frozen.manifest, [name]).frontier, dtype, True) for name in names]
+        levels = [Level(tuple(map(TensorRef, name.split("+"))), dtype, True) for name in names]
         listener = StageListener(0, lambda event: None, lambda: False)
         return frozen.features(prepared.train, levels, zoo.features, listener, with_views=False)
 
@@ -111,6 +113,35 @@ def test_a_cut_above_rows_that_are_there_is_computed_from_them(opened: Any, outp
     alone.fill([0], into_memory=False)
     assert set(outputs) == {1}
     assert (alone.computed, alone.below.computed) == (ROWS, 0)
+
+
+def test_a_tensor_that_two_cuts_have_in_common_is_stored_once(opened: Any, zoo: ZooAccess) -> None:
+    both = opened(("act", "act+end"))
+    both.fill([0], into_memory=False)
+    assert (both.computed, both.below.computed, len(both.missing())) == (ROWS, ROWS, 0)
+    assert [info.row_count for info in zoo.features.trunks()] == [ROWS, ROWS]
+
+
+def test_a_tensor_that_another_job_stored_stays_as_it_is_and_is_mended_where_it_is_damaged(
+    opened: Any, zoo: ZooAccess
+) -> None:
+    below = opened(("act",))
+    below.fill([0], into_memory=False)
+    (segment,) = zoo.features.root.rglob("*.safetensors")
+    for _ in range(2):
+        opened(("act+end",)).fill([0], into_memory=False)
+        assert [info.row_count for info in zoo.features.trunks()] == [ROWS, ROWS]
+    with segment.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)[0]
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last ^ 1]))
+    for computed in (1, 0):
+        features = opened(("act+end",))
+        features.read(np.arange(ROWS))
+        features.flush()
+        assert features.computed == computed
+    assert sorted(info.row_count for info in zoo.features.trunks()) == [ROWS, ROWS + 1]
 
 
 def test_no_cut_stands_on_one_that_splits_a_normalization_from_its_layer(frozen: Any) -> None:
