@@ -24,22 +24,27 @@ from frostline_server.engine.alignment import aligned
 from frostline_server.features.batches import put_through
 from frostline_server.features.chunks import ChunkSize, chunk_size, chunks_of, in_flight
 from frostline_server.features.cut_tensor import CutTensor
-from frostline_server.features.rows import Found, TrunkRows
-from frostline_server.features.segment import feature_keys
+from frostline_server.features.kept import KeptRows
 from frostline_server.features.sources import ExampleRows, Listener, Trunk
 from frostline_server.features.store import FeatureStore
-from frostline_server.features.unsaved import Computed, Unsaved
-from frostline_zoo.errors import CorruptError, ExhaustedError
+from frostline_server.features.unsaved import Computed
 
 Array = npt.NDArray[Any]
 
-_VIEWS_FOUND = 8
 _READ_BYTES = 16 << 20
-_UNWRITABLE = "the disk does not take them; the job goes on"
 
 
 class Features:
-    """The features of some examples at one cut."""
+    """The features of some examples at one cut.
+
+    Attributes:
+        tensors: the cut's frontier.
+        examples: what they are the features of.
+        below: the features of the cut that these are computed from; None: the examples.
+        kept: their rows in the store.
+        computed: how many rows were computed here.
+        reused: how many were found.
+    """
 
     def __init__(
         self,
@@ -72,30 +77,11 @@ class Features:
         self._make_trunk = make_trunk
         self._make_joint = make_joint
         self._joint: Trunk | None = None
-        self._store = store
         self._listener = listener
-        kept_below = {(rows.trunk, rows.dtype): rows for rows, _ in below._kept_in_chain()} if below else {}
-        self._rows: list[TrunkRows | None] = [
-            kept_below.get((tensor.digest, tensor.kept_dtype))  # a tensor that runs past the cut below
-            or store.open(tensor.digest, tensor.shape, tensor.kept_dtype)
-            if store and tensor.digest
-            else None
-            for tensor in self.tensors
-        ]
-        self._own = [rows is not None and (rows.trunk, rows.dtype) not in kept_below for rows in self._rows]
-        self._is_kept = any(self._rows)
+        self.kept: KeptRows = KeptRows(self.tensors, examples, store, below.kept if below else None, listener)
         self._memory: dict[int, list[Array]] = {}
-        self._found: dict[tuple[CutTensor, int], Found] = {}
-        self._holds = ExitStack()
         self._changing = threading.Lock()
-        self._unsaved = Unsaved(self._store_rows)
         self._ending: Future[None] | None = None
-        try:
-            for rows in self._rows:
-                if rows is not None and store is not None:
-                    self._holds.enter_context(store.reading(rows.trunk, rows.dtype))
-        except OSError:
-            self._stop_storing(_UNWRITABLE)
 
     def __len__(self) -> int:
         return len(self.examples.digests)
@@ -116,11 +102,6 @@ class Features:
         return any(tensor.kept_dtype != tensor.dtype for tensor in self.tensors)
 
     @property
-    def is_stored(self) -> bool:
-        """Whether rows come from the store and go there."""
-        return self._is_kept and self._store is not None
-
-    @property
     def chunk_rows(self) -> int:
         """How many rows are computed at once."""
         return self._chunks.rows
@@ -134,7 +115,7 @@ class Features:
 
     def missing(self, view: int = 0) -> npt.NDArray[np.int64]:
         """Returns the places of the examples whose rows of a view are not in the store, ascending."""
-        return np.flatnonzero(self._is_missing(slice(None), view))
+        return np.flatnonzero(self.kept.lacks(slice(None), view))
 
     def fill(self, views: Sequence[int], *, into_memory: bool) -> None:
         """Computes what is missing, and keeps it: in the store, and with `into_memory` in memory too.
@@ -148,11 +129,11 @@ class Features:
         started, before = time.perf_counter(), self.computed
         with ExitStack() as locks:
             if self._lacks(views):
-                for rows, store in self._kept_in_chain():
+                for rows, store in self.kept.in_chain():
                     wait = store.filling(rows.trunk, rows.dtype, lambda: self._listener.filled(0, 0))
                     with suppress(OSError):  # a disk that takes no lock takes no rows either
                         locks.enter_context(wait)
-                for rows, _ in self._kept_in_chain():
+                for rows, _ in self.kept.in_chain():
                     rows.refresh()
             try:
                 for view in views:
@@ -196,12 +177,12 @@ class Features:
             into: arrays that stored rows are read into, as they are returned; memory that is new costs a pass over it.
         """
         if exact and self.is_rounded:
-            return self._compute(places, view, keep=self._is_missing(places, view))[1]
+            return self._compute(places, view, keep=self.kept.lacks(places, view))[1]
         view = view if self.varies else 0
         if view in self._memory:
             return [array[places] for array in self._memory[view]]
         out = into or self.room_for(len(places))
-        lost = np.flatnonzero(~self._read_stored(places, view, out))
+        lost = np.flatnonzero(~self.kept.read(places, view, out))
         if len(lost) == len(places) <= self.chunk_rows:
             return self._compute(places, view)[0]
         for part in chunks_of(lost, self.chunk_rows):  # what enters the trunk may be far larger than the rows
@@ -209,40 +190,17 @@ class Features:
                 array[part] = computed
         return out
 
-    def as_stored(self, places: Array, view: int = 0) -> npt.NDArray[np.int64]:
-        """Returns the order in which rows are read the fastest, that of the store: (k,) -> a permutation (k,)."""
-        for tensor, rows in zip(self.tensors, self._rows, strict=True):
-            if rows is not None:
-                return np.argsort(self._find(rows, tensor, places, view).addresses)
-        return np.arange(len(places))
-
     def room_for(self, count: int) -> list[Array]:
         """Returns arrays for so many rows."""
         return [aligned((count, *tensor.shape), tensor.kept_dtype) for tensor in self.tensors]
-
-    def look_up(self, view: int = 0) -> None:
-        """Finds all rows of a view in the store at once, for many reads of some of them."""
-        if len(self._found) >= _VIEWS_FOUND * len(self.tensors):
-            self._found = {}
-        for tensor, rows in zip(self.tensors, self._rows, strict=True):
-            if rows is not None:
-                found = self._find(rows, tensor, slice(None), view)
-                self._found = {**self._found, (tensor, view if tensor.varies else 0): found}
 
     def in_memory(self, view: int = 0) -> list[Array]:
         """Returns all rows of a view that was filled into memory, one array a tensor: (n, *shape) each."""
         return self._memory[view if self.varies else 0]
 
-    def note_cost(self, seconds_per_row: float) -> None:
-        """Notes what computing a row takes, where filling so few rows did not show it."""
-        for rows in self._rows:
-            store = self._store if seconds_per_row else None
-            if rows is not None and store is not None and not store.use_of(rows.trunk, rows.dtype).seconds_per_row:
-                store.note_use(rows, 0, 0, seconds_per_row)
-
     def flush(self) -> None:
         """Stores what was computed and is not stored yet, here and below."""
-        self._unsaved.flush()
+        self.kept.flush()
         if self.below is not None:
             self.below.flush()
 
@@ -256,67 +214,24 @@ class Features:
             self._written()
         finally:
             self.forget()
-            self._holds.close()
-
-    def _store_rows(self, computed: Sequence[Computed]) -> None:
-        """Stores rows. A disk that does not take them ends storing, not the work."""
-        if self._store is None:
-            return
-        try:
-            for number, (tensor, rows) in enumerate(zip(self.tensors, self._rows, strict=True)):
-                if rows is not None and self._own[number]:
-                    keys = np.concatenate([self._keys(tensor, each.places, each.view) for each in computed])
-                    self._store.append(rows, keys, *(each.rows[number] for each in computed))
-        except ExhaustedError as full:
-            self._stop_storing(full.message)
-        except (OSError, CorruptError):
-            self._stop_storing(_UNWRITABLE)
-
-    def _stop_storing(self, reason: str) -> None:
-        self._store = None
-        self._listener.note(f"features are not stored any more: {reason}")
+            self.kept.close()
 
     def _lacks(self, views: Sequence[int]) -> bool:
         """Returns whether rows that are kept are missing, here or below."""
-        if self._is_kept and any(len(self.missing(view)) for view in views):
+        if self.kept.is_any and any(len(self.missing(view)) for view in views):
             return True
         return self.below is not None and self.below._lacks(views)
-
-    def _kept_in_chain(self) -> list[tuple[TrunkRows, FeatureStore]]:
-        """Returns the stored rows of this cut and of those below it, each once, in one order for everybody."""
-        found = {(rows.trunk, rows.dtype): (rows, self._store) for rows in self._rows if rows and self._store}
-        for rows, store in self.below._kept_in_chain() if self.below else ():
-            found.setdefault((rows.trunk, rows.dtype), (rows, store))
-        return [found[key] for key in sorted(found)]
 
     def _note_use(self, hits: int, seconds_per_row: float | None) -> None:
         """Notes what was found and computed here and below, where a row takes as long as one here at the most."""
         misses, self._noted = self.computed - self._noted, self.computed
-        for rows, is_own in zip(self._rows, self._own, strict=True):
-            if rows is not None and self._store is not None and hits + misses:
-                self._store.note_use(rows, hits, misses if is_own else 0, seconds_per_row)
+        self.kept.note_use(hits, misses, seconds_per_row)
         if self.below is not None:
             self.below._note_use(0, seconds_per_row)
 
     @cached_property
     def _trunk(self) -> Trunk | None:
         return self._make_trunk() if self._make_trunk is not None else None
-
-    def _keys(self, tensor: CutTensor, places: Any, view: int) -> Array:
-        return feature_keys(self.examples.digests[places], view if tensor.varies else 0)
-
-    def _find(self, rows: TrunkRows, tensor: CutTensor, places: Any, view: int) -> Found:
-        found = self._found.get((tensor, view if tensor.varies else 0))
-        if found is not None and rows.is_newest(found):
-            return found.at(places)
-        return rows.find(self._keys(tensor, places, view))
-
-    def _is_missing(self, places: Any, view: int) -> npt.NDArray[np.bool_]:
-        there = np.full(len(self.examples.digests[places]), self._is_kept)
-        for tensor, rows in zip(self.tensors, self._rows, strict=True):
-            if rows is not None:
-                there &= self._find(rows, tensor, places, view).are_there
-        return ~there
 
     def _fill_view(self, view: int, into_memory: bool) -> None:
         missing = self.missing(view)
@@ -346,7 +261,7 @@ class Features:
 
     def _hold_stored(self, view: int, there: Array, held: list[Array], *, at_once: bool) -> None:
         """Reads rows that are stored to their places in `held`, and computes those of them that are damaged."""
-        whole = self._read_stored(there, view, held) if at_once else np.zeros(len(there), bool)
+        whole = self.kept.read(there, view, held) if at_once else np.zeros(len(there), bool)
         for chunk in [] if whole.all() else chunks_of(there[~whole], max(1, _READ_BYTES // max(1, self.row_bytes))):
             for array, rows in zip(held, self.read(chunk, view), strict=True):
                 array[chunk] = rows
@@ -356,22 +271,10 @@ class Features:
         chunks = self._chunks.cut(places) if len(places) else []
         return in_flight(chunks, lambda chunk: self._compute(chunk, view)[0])
 
-    def _read_stored(self, places: Array, view: int, out: list[Array]) -> npt.NDArray[np.bool_]:
-        """Copies what the store holds whole into `out`; returns which of the rows are there then."""
-        there = np.full(len(places), self._is_kept)
-        for tensor, rows, array in zip(self.tensors, self._rows, out, strict=True):
-            if rows is not None and there.any():
-                there &= rows.read(self._find(rows, tensor, places, view), array)
-        if there.any():
-            for rows, array in zip(self._rows, out, strict=True):
-                if rows is None:  # an input that the head uses too
-                    array[there] = self.examples.inputs(places[there])
-        return there
-
     def _lacks_all(self, places: Array, view: int) -> bool:
         """Whether none of the rows are there, here or below."""
         own = view if self.varies else 0
-        lacks = own not in self._memory and bool(self._is_missing(places, own).all())
+        lacks = own not in self._memory and bool(self.kept.lacks(places, own).all())
         return lacks and (self.below is None or self.below._lacks_all(places, view))
 
     def _compute(self, places: Array, view: int, keep: Array | None = None) -> tuple[list[Array], list[Array]]:
@@ -394,10 +297,10 @@ class Features:
         kept = [tensor.rounded(rows) for tensor, rows in zip(self.tensors, exact, strict=True)]
         with self._changing:
             self.computed += len(places)
-        if self._store is not None and self._is_kept:
+        if self.kept.is_written:
             chosen = slice(None) if keep is None else np.flatnonzero(keep)
             if len(places[chosen]):
-                self._unsaved.add(Computed(places[chosen], view, [rows[chosen] for rows in kept]))
+                self.kept.add(Computed(places[chosen], view, [rows[chosen] for rows in kept]))
         return kept, exact
 
     def _run(self, trunk: Trunk, rows: list[Array], places: Array, view: int) -> list[Array]:

@@ -115,7 +115,7 @@ class Filling:
                 features.fill(views_of_part, into_memory=plan.kept == "memory")
         if planned.kept_cut is not None:
             for features in self._counted:
-                features.note_cost(self._seconds_per_row)
+                features.kept.note_cost(self._seconds_per_row)
             self._result.fill_seconds += time.perf_counter() - started
             self._result.feature_bytes = plan.size_bytes
         self.count()

@@ -110,7 +110,7 @@ class ReadAhead:
         self._features = features
         self._targets = targets
         # Rows that are computed take whole batches of the trunk, which a smaller slice would fill up.
-        rows = _SLICE_BYTES // max(1, features.row_bytes) if features.is_stored else features.chunk_rows
+        rows = _SLICE_BYTES // max(1, features.row_bytes) if features.kept.is_written else features.chunk_rows
         steps = max(1, -(-rows // batch_size))
         self._size = batch_size * min(steps, -(-len(features) // batch_size))
         # The training is done with a slice before it asks for the next one, so its arrays are free again by then.
@@ -123,7 +123,7 @@ class ReadAhead:
         A slice's examples stand in it as the store has them. Its arrays are the caller's until it asks for the next
         one.
         """
-        self._features.look_up(view)
+        self._features.kept.look_up(view)
         count = -(-len(order) // self._size)
         with ThreadPoolExecutor(_READERS, thread_name_prefix="read-ahead", initializer=_give_way) as threads:
             ahead = [threads.submit(self._read, number, order, view) for number in range(min(self._ahead, count))]
@@ -141,7 +141,7 @@ class ReadAhead:
     def _read(self, number: int, order: Array, view: int) -> Slice:
         places = order[number * self._size : (number + 1) * self._size]
         room = [array[: len(places)] for array in self._room[number % len(self._room)]]
-        as_stored = self._features.as_stored(places, view)
+        as_stored = self._features.kept.order(places, view)
         rows = self._features.read(places[as_stored], view, into=room)
         targets = _filled_up(self._targets[places[as_stored]], self._size)
         stands_at = np.empty(len(places), np.int64)
