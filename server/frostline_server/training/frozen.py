@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import threading
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -28,6 +29,8 @@ from frostline_zoo.networks.build import Network, replay, single
 
 Array = npt.NDArray[Any]
 Frontier = tuple[TensorRef, ...]
+Forward = Callable[[Sequence[Array]], list[Array]]
+Drawing = Callable[[Sequence[Array], Array], list[Array]]
 
 
 @dataclass(frozen=True)
@@ -189,24 +192,32 @@ def _is_input(network: Network, ref: TensorRef) -> bool:
 
 
 class CompiledTrunk(Trunk):
-    """Part of a frozen network, compiled at its one batch size."""
+    """Part of a frozen network, compiled at its one batch size when rows first go through it. Threads may share one."""
 
     def __init__(self, model: keras.Model, with_views: bool, batch_size: int = 0) -> None:
         """Takes the part, and the batch size of the whole trunk where the part begins at a lower cut; 0: its own."""
         self.layers = model.layers  # those that are folded into others too: to train one changes what this computes
         self.batch_size = batch_size or forward_batch_size(model)
-        running = folded(model)
-        own = {id(variable) for variable in model.variables}
-        copies = [variable.value for variable in running.variables if id(variable) not in own]
-        self.size_bytes = sum(int(np.prod(value.shape, dtype=int)) * value.dtype.size for value in copies)
-        self._drawing = compiled_views(running) if with_views else None
-        self._resting = compiled_forward(running)
+        self.size_bytes = 0
+        self._model = model
+        self._with_views = with_views
+        self._making = threading.Lock()
 
     def forward(self, rows: list[Array], digests: Array, view: int) -> list[Array]:
         """Returns the model's outputs for `batch_size` rows, whose examples `digests` (batch, 32) name."""
-        if self._drawing is not None and view:
-            return self._drawing(rows, view_seeds(digests, view))
-        return self._resting(rows)
+        with self._making:
+            resting, drawing = self._programs
+        if drawing is not None and view:
+            return drawing(rows, view_seeds(digests, view))
+        return resting(rows)
+
+    @cached_property
+    def _programs(self) -> tuple[Forward, Drawing | None]:
+        running = folded(self._model)
+        own = {id(variable) for variable in self._model.variables}
+        copies = [variable.value for variable in running.variables if id(variable) not in own]
+        self.size_bytes = sum(int(np.prod(value.shape, dtype=int)) * value.dtype.size for value in copies)
+        return compiled_forward(running), compiled_views(running) if self._with_views else None
 
 
 class PartRows(ExampleRows):

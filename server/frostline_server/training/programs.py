@@ -28,7 +28,7 @@ class TrunkProgram(Protocol):
 
     Attributes:
         layers: the Keras layers that it runs.
-        size_bytes: what it has in memory beside them.
+        size_bytes: what it has in memory beside them, from its first run on.
     """
 
     layers: Sequence[keras.Layer]

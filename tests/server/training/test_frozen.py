@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,21 @@ def test_a_tensor_that_another_job_stored_stays_as_it_is_and_is_mended_where_it_
         features.flush()
         assert features.computed == computed
     assert sorted(info.row_count for info in zoo.features.trunks()) == [ROWS, ROWS + 1]
+
+
+def test_a_trunk_is_made_once_when_rows_first_go_through_it(
+    frozen: Any, network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from frostline_server.training import frozen as module
+
+    made: list[Any] = []
+    monkeypatch.setattr(module, "folded", lambda model: made.append(model) or model)
+    trunk = frozen.trunk((TensorRef("end"),))
+    assert made == []
+    rows = np.zeros((trunk.batch_size, SIDE, SIDE, 3), np.float32)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: trunk.forward([rows], np.zeros((len(rows), 32), np.uint8), 0), range(4)))
+    assert len(made) == 1
 
 
 def test_no_cut_stands_on_one_that_splits_a_normalization_from_its_layer(frozen: Any) -> None:
