@@ -14,6 +14,7 @@ import pytest
 from frostline_zoo.errors import InvalidError, ZooError
 from frostline_zoo.foreign.caffe_reader import read_caffe
 from frostline_zoo.foreign.files import Files
+from frostline_zoo.foreign.formats import format_of
 from frostline_zoo.foreign.onnx_reader import read_onnx
 from frostline_zoo.identity import trunk_digests
 from tests.zoo.caffe_samples import Array, blob, caffemodel, draft_of, field, prototxt, varint
@@ -285,3 +286,9 @@ def test_a_prototxt_of_another_network_is_told_from_a_layer_that_keras_lacks(fil
     with pytest.raises(InvalidError, match=r"send the \.prototxt that belongs to the \.caffemodel") as refused:
         draft_of(prototxt(IMAGE, layer), caffemodel(y=blobs))
     assert refused.value.reason == "BAD_WEIGHTS"
+
+
+def test_a_prototxt_alone_is_refused_with_what_it_needs() -> None:
+    with pytest.raises(InvalidError, match=r"no weights: give its \.caffemodel") as refused:
+        format_of("net.prototxt", b'name: "net"\nlayer {\n')
+    assert refused.value.reason == "UNKNOWN_FORMAT"

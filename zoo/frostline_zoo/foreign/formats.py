@@ -59,6 +59,8 @@ def format_of(name: str, start: bytes, asked: str = "auto") -> str:
     found = _by_start(start) or next((each for each in (named, asked) if each in _WITHOUT_MAGIC), None)
     if found is None:
         text = f"the file is of no format known here: {', '.join(FORMATS)}"
+        if name.lower().endswith(".prototxt"):
+            text = "a .prototxt has no weights: give its .caffemodel, with the .prototxt of the same name beside it"
         raise InvalidError(text, reason="UNKNOWN_FORMAT")
     if asked not in ("auto", found):
         text = f"the file is not {asked} but {found}: leave the format out, or name that one"
