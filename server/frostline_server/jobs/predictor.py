@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from frostline_server.engine.folding import folded
 from frostline_server.engine.forward import compiled_forward, forward_batch_size
 from frostline_server.jobs.channel import Frame
+from frostline_server.training.recent import Recent
 from frostline_zoo.blobs.store import BlobStore
 from frostline_zoo.errors import InvalidError, NotFoundError
 from frostline_zoo.examples.dataset import as_inputs
@@ -45,7 +45,7 @@ class Predictor:
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
-        self._kept: OrderedDict[tuple[str, str], _Ready] = OrderedDict()
+        self._kept: Recent[_Ready] = Recent(_KEPT)
 
     def predict(self, data: bytes, version: str, layer: str, dtype: str, row_shape: list[int]) -> Frame:
         """Answers `Workbench.predict`, where the errors are listed."""
@@ -63,11 +63,7 @@ class Predictor:
         return Frame({"dtype": output.dtype.name, "row_shape": list(output.shape[1:])}, output.tobytes())
 
     def _ready(self, version: str, layer: str) -> _Ready:
-        ready = self._kept.pop((version, layer), None) or self._build(version, layer)
-        self._kept[version, layer] = ready
-        while len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
-        return ready
+        return self._kept.get((version, layer), lambda: self._build(version, layer))
 
     def _build(self, version: str, layer: str) -> _Ready:
         part = _part(Manifest.decode(self._blobs.get(version)), layer)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from frostline_server.training.recent import Recent
 from frostline_zoo.manifest import Manifest
 
 if TYPE_CHECKING:  # the server holds one of these too, and does without Keras
@@ -23,7 +23,7 @@ class Built:
     """The last few networks of this process, as their manifests say they are. One thread uses it."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, _Held] = OrderedDict()
+        self._kept: Recent[_Held] = Recent(_KEPT, _KEPT_BYTES, lambda held: held.size_bytes)
 
     def network_of(
         self, manifest: Manifest, read_blob: Callable[[str], bytes], build: Callable[..., Network]
@@ -35,27 +35,20 @@ class Built:
         Raises:
             InvalidError, CorruptError, ExhaustedError: as `build`.
         """
-        held = self._kept.pop(manifest.digest, None)
+        held = self._kept.take(manifest.digest)
         if held is None:
             held = _Held(build(manifest, read_blob))
         else:
             for blob in manifest.blobs():  # one that has changed on disk is found now, not by whoever pulls the result
                 read_blob(blob)
             held.restore()
-        self._kept[manifest.digest] = held
-        while len(self._kept) > 1 and (len(self._kept) > _KEPT or self._size_bytes() > _KEPT_BYTES):
-            self._kept.popitem(last=False)
+        self._kept.put(manifest.digest, held)
         return replace(held.network, layers=dict(held.network.layers), tensors=dict(held.network.tensors))
 
     def forget(self, layers: Collection[Any]) -> None:
         """Lets go of the networks that have one of the layers, since it is going to change."""
         changing = {id(layer) for layer in layers}
-        for digest, held in list(self._kept.items()):
-            if any(id(layer) in changing for layer in held.network.layers.values()):
-                del self._kept[digest]
-
-    def _size_bytes(self) -> int:
-        return sum(held.size_bytes for held in self._kept.values())
+        self._kept.drop(lambda held: any(id(layer) in changing for layer in held.network.layers.values()))
 
 
 class _Held:

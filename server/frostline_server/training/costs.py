@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, TypeVar
+from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
 from frostline_server.features.sources import Trunk
+from frostline_server.training.recent import Recent
 from frostline_zoo.examples.spec import DIGEST_BYTES
 from frostline_zoo.graph import CallRef, calls_in_order
 from frostline_zoo.manifest import TensorRef
@@ -27,7 +27,6 @@ from frostline_zoo.networks.build import Network, replay
 Array = npt.NDArray[Any]
 Zeros = Callable[[int], Array]
 """Gives so many rows of zeros, as a network's input has them."""
-T = TypeVar("T")
 
 _ROWS = 32
 _PROBE_BYTES = 16 << 20
@@ -50,9 +49,9 @@ class Costs:
     """Measurements of this process, each made once."""
 
     def __init__(self) -> None:
-        self._networks: OrderedDict[Hashable, dict[CallRef, float]] = OrderedDict()
-        self._trunks: OrderedDict[Hashable, float] = OrderedDict()
-        self._shares: OrderedDict[Hashable, float] = OrderedDict()
+        self._networks: Recent[dict[CallRef, float]] = Recent(_KEPT)
+        self._trunks: Recent[float] = Recent(_KEPT)
+        self._shares: Recent[float] = Recent(_KEPT)
         self._disks: dict[Path, DiskSpeed] = {}
 
     def forward(self, network: Network, zeros: Zeros) -> dict[CallRef, float]:
@@ -61,7 +60,7 @@ class Costs:
         Layers run one by one, so the sum lies above what the compiled network takes; `compiled_share` says how far.
         """
         key = network.manifest.digest, zeros(1).shape
-        return _once(self._networks, key, lambda: _measured_calls(network, zeros))
+        return self._networks.get(key, lambda: _measured_calls(network, zeros))
 
     def compiled_share(self, network: Network, zeros: Zeros, measure: Callable[[], float] | None) -> float:
         """Returns what a network takes compiled, as a share of what its layers take one by one.
@@ -69,11 +68,11 @@ class Costs:
         `measure` says it of some of the network, the first time; without it the share is 1 as long as nobody has.
         """
         key = network.manifest.digest, zeros(1).shape
-        return _once(self._shares, key, measure) if measure else self._shares.get(key, 1.0)
+        return self._shares.get(key, measure) if measure else self._shares.known(key, 1.0)
 
     def trunk(self, key: Hashable, make: Callable[[], Trunk], zeros: Zeros) -> float:
         """Returns the seconds that a compiled trunk of a network takes a row; `key` names the trunk."""
-        return _once(self._trunks, (key, zeros(1).shape), lambda: _measured_trunk(make(), zeros))
+        return self._trunks.get((key, zeros(1).shape), lambda: _measured_trunk(make(), zeros))
 
     def disk(self, folder: Path) -> DiskSpeed:
         """Returns how fast the disk under `folder` is."""
@@ -93,14 +92,6 @@ def _seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-def _once(kept: OrderedDict[Hashable, T], key: Hashable, measure: Callable[[], T]) -> T:
-    measured = kept.pop(key) if key in kept else measure()
-    kept[key] = measured
-    while len(kept) > _KEPT:
-        kept.popitem(last=False)
-    return measured
 
 
 def _measured_trunk(trunk: Trunk, zeros: Zeros) -> float:

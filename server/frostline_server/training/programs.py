@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from frostline_server.engine.epoch import CompiledEpoch
 from frostline_server.training.keras_names import make
 from frostline_server.training.objective import Objective
+from frostline_server.training.recent import Recent
 from frostline_server.training.recipe import Stage
 
 Array = npt.NDArray[Any]
@@ -42,26 +42,18 @@ class Programs:
     """The last few compiled epochs and trunks of this process, by what they compute."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, CompiledEpoch] = OrderedDict()
-        self._trunks: OrderedDict[Hashable, Any] = OrderedDict()
+        self._epochs: Recent[CompiledEpoch] = Recent(_KEPT_EPOCHS)
+        self._trunks: Recent[Any] = Recent(_KEPT_TRUNKS, _KEPT_TRUNK_BYTES, lambda trunk: trunk.size_bytes)
 
     def trunk_of(self, key: Hashable, compile_trunk: Callable[[], Compiled]) -> Compiled:
         """Returns the trunk that `key` names by the digests of its ends, compiled where it is not there."""
-        trunk: Compiled = self._trunks.pop(key, None) or compile_trunk()
-        self._trunks[key] = trunk
-        while len(self._trunks) > 1 and (
-            len(self._trunks) > _KEPT_TRUNKS
-            or sum(each.size_bytes for each in self._trunks.values()) > _KEPT_TRUNK_BYTES
-        ):
-            self._trunks.popitem(last=False)
+        trunk: Compiled = self._trunks.get(key, compile_trunk)
         return trunk
 
     def forget_trunks_of(self, layers: Collection[keras.Layer]) -> None:
         """Lets go of the trunks that run one of the layers, since it is going to train: their digests will be wrong."""
         changing = {id(layer) for layer in layers}
-        for key, trunk in list(self._trunks.items()):
-            if any(id(layer) in changing for layer in trunk.layers):
-                del self._trunks[key]
+        self._trunks.drop(lambda trunk: any(id(layer) in changing for layer in trunk.layers))
 
     def epoch_of(self, head: keras.Model, stage: Stage, objective: Objective) -> CompiledEpoch:
         """Returns the compiled epoch of a head that looks like `head`, with `head`'s values and a fresh optimizer.
@@ -85,7 +77,7 @@ class Programs:
             sort_keys=True,
             default=str,
         )
-        program = self._kept.pop(key, None)
+        program = self._epochs.take(key)
         if program is None:
             program = CompiledEpoch(head, optimizer, objective.make_loss(), objective.make_metrics(), stage.batch_size)
         else:
@@ -97,9 +89,7 @@ class Programs:
             set_values(program.head.variables, values_of(head.variables))
             optimizer.build(program.head.trainable_variables)
             set_values(program.optimizer.variables, values_of(optimizer.variables))
-        self._kept[key] = program
-        while len(self._kept) > _KEPT_EPOCHS:
-            self._kept.popitem(last=False)
+        self._epochs.put(key, program)
         return program
 
 
