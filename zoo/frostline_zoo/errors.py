@@ -24,7 +24,7 @@ class ZooError(Exception):
     default_reason = "REFUSED"
 
     def __init__(self, message: str, *, reason: str | None = None, **metadata: str) -> None:
-        self.message = _on_one_line(message)
+        self.message = on_one_line(message)
         super().__init__(self.message)
         self.reason = reason or self.default_reason
         self.metadata = metadata
@@ -84,7 +84,7 @@ class CorruptError(ZooError):
     default_reason = "CORRUPT"
 
 
-def _on_one_line(message: str) -> str:
+def on_one_line(message: str) -> str:
     """Returns a message with what cannot be printed escaped: it may quote a file, or whoever asked."""
     if message.isprintable():
         return message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from frostline_zoo.errors import InvalidError
+from frostline_zoo.errors import InvalidError, on_one_line
 from frostline_zoo.tensors import Array
 
 _MAX_TEXT = 200
@@ -60,7 +60,7 @@ def text(value: Any, longest: int = _MAX_TEXT) -> str:
 
 def as_line(value: str, longest: int) -> str:
     """Returns a text that a file may have a part in as `line` takes it: what cannot be shown is escaped."""
-    return (value if value.isprintable() else repr(value)[1:-1])[:longest]
+    return on_one_line(value)[:longest]
 
 
 def line(value: Any, longest: int = _MAX_TEXT) -> str:
