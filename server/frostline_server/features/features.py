@@ -73,6 +73,7 @@ class Features:
         self.computed = 0
         self.reused = 0
         self._noted = 0
+        self._asked = 0  # of the cut below
         self.below = below
         self._make_trunk = make_trunk
         self._make_joint = make_joint
@@ -177,17 +178,14 @@ class Features:
             into: arrays that stored rows are read into, as they are returned; memory that is new costs a pass over it.
         """
         if exact and self.is_rounded:
-            return self._compute(places, view, keep=self.kept.lacks(places, view))[1]
+            return self._compute(places, view)[1]
         view = view if self.varies else 0
         if view in self._memory:
             return [array[places] for array in self._memory[view]]
-        out = into or self.room_for(len(places))
-        lost = np.flatnonzero(~self.kept.read(places, view, out))
-        if len(lost) == len(places) <= self.chunk_rows:
+        if len(places) <= self.chunk_rows and self.kept.lacks(places, view).all():
             return self._compute(places, view)[0]
-        for part in chunks_of(lost, self.chunk_rows):  # what enters the trunk may be far larger than the rows
-            for array, computed in zip(out, self._compute(places[part], view)[0], strict=True):
-                array[part] = computed
+        out = into or self.room_for(len(places))
+        self._read_into(out, places, view)
         return out
 
     def room_for(self, count: int) -> list[Array]:
@@ -225,9 +223,11 @@ class Features:
     def _note_use(self, hits: int, seconds_per_row: float | None) -> None:
         """Notes what was found and computed here and below, where a row takes as long as one here at the most."""
         misses, self._noted = self.computed - self._noted, self.computed
+        asked, self._asked = self._asked, 0
         self.kept.note_use(hits, misses, seconds_per_row)
         if self.below is not None:
-            self.below._note_use(0, seconds_per_row)
+            computed_below = self.below.computed - self.below._noted
+            self.below._note_use(max(0, asked - computed_below), seconds_per_row)
 
     @cached_property
     def _trunk(self) -> Trunk | None:
@@ -245,26 +245,36 @@ class Features:
             for chunk, _ in computing:
                 self._listener.filled(len(chunk), len(chunk))
 
+    def _read_into(self, out: list[Array], places: Array, view: int) -> int:
+        """Reads rows to their places in `out`, computes those that are not there whole, and returns how many."""
+        lost = np.flatnonzero(~self.kept.read(places, view, out))
+        for part in chunks_of(lost, self.chunk_rows):  # what enters the trunk may be far larger than the rows
+            for array, computed in zip(out, self._compute(places[part], view)[0], strict=True):
+                array[part] = computed
+        return len(lost)
+
     def _hold(self, view: int, there: Array, missing: Array) -> None:
-        held, before = self.room_for(len(self)), self.computed
+        held = self.room_for(len(self))
         with self._in_flight(missing, view) as computing:  # what is there is read meanwhile
-            if len(there):
-                self._hold_stored(view, there, held, at_once=not len(missing))
-                self._listener.filled(len(there), 0)
+            lost = self._hold_stored(view, there, held)
             for chunk, computed in computing:
                 for array, rows in zip(held, computed, strict=True):
                     array[chunk] = rows
                 self._listener.filled(len(chunk), len(chunk))
-        lost = self.computed - before - len(missing)
         self.reused += len(there) - lost
         self._memory[view] = held
 
-    def _hold_stored(self, view: int, there: Array, held: list[Array], *, at_once: bool) -> None:
-        """Reads rows that are stored to their places in `held`, and computes those of them that are damaged."""
-        whole = self.kept.read(there, view, held) if at_once else np.zeros(len(there), bool)
-        for chunk in [] if whole.all() else chunks_of(there[~whole], max(1, _READ_BYTES // max(1, self.row_bytes))):
-            for array, rows in zip(held, self.read(chunk, view), strict=True):
-                array[chunk] = rows
+    def _hold_stored(self, view: int, there: Array, held: list[Array]) -> int:
+        """Reads rows that are stored to their places in `held`, and returns how many of them had to be computed."""
+        lost, are_all = 0, len(there) == len(self)
+        for chunk in chunks_of(there, max(1, _READ_BYTES // max(1, self.row_bytes))):
+            rows = [array[chunk[0] : chunk[-1] + 1] for array in held] if are_all else self.room_for(len(chunk))
+            computed = self._read_into(rows, chunk, view)
+            for array, read in zip(held, rows, strict=True) if not are_all else ():
+                array[chunk] = read
+            self._listener.filled(len(chunk), computed)
+            lost += computed
+        return lost
 
     def _in_flight(self, places: Array, view: int) -> AbstractContextManager[Iterator[tuple[Array, list[Array]]]]:
         """Gives chunks of places and their rows, computed. Few rows are cut up too, so that others are in flight."""
@@ -277,19 +287,21 @@ class Features:
         lacks = own not in self._memory and bool(self.kept.lacks(places, own).all())
         return lacks and (self.below is None or self.below._lacks_all(places, view))
 
-    def _compute(self, places: Array, view: int, keep: Array | None = None) -> tuple[list[Array], list[Array]]:
-        """Computes rows and keeps them, or those that `keep` says; returns them as they are kept, and exact."""
-        if self._make_joint is not None and self._lacks_all(places, view):  # so there is none that `keep` leaves out
+    def _compute(self, places: Array, view: int) -> tuple[list[Array], list[Array]]:
+        """Computes rows and keeps them; returns them as they are kept, and exact."""
+        if self._make_joint is not None and self._lacks_all(places, view):
             with self._changing:  # several threads fill, and one of them makes it
                 joint = self._joint = self._joint or self._make_joint()
             return self._keep(self._run(joint, [self.examples.inputs(places)], places, view), places, view)
-        below = [self.examples.inputs(places)] if self.below is None else self.below.read(places, view, exact=True)
-        exact = below if self._trunk is None else self._run(self._trunk, below, places, view)
-        return self._keep(exact, places, view, keep)
+        if self.below is None:
+            below = [self.examples.inputs(places)]
+        else:
+            below = self.below.read(places, view, exact=True)
+            with self._changing:
+                self._asked += len(places)
+        return self._keep(below if self._trunk is None else self._run(self._trunk, below, places, view), places, view)
 
-    def _keep(
-        self, computed: list[Array], places: Array, view: int, keep: Array | None = None
-    ) -> tuple[list[Array], list[Array]]:
+    def _keep(self, computed: list[Array], places: Array, view: int) -> tuple[list[Array], list[Array]]:
         """Keeps what was computed, as `_compute` says: this cut's tensors, perhaps after those of the cuts below."""
         below, exact = computed[: -len(self.tensors)], computed[-len(self.tensors) :]
         if below and self.below is not None:
@@ -298,9 +310,7 @@ class Features:
         with self._changing:
             self.computed += len(places)
         if self.kept.is_written:
-            chosen = slice(None) if keep is None else np.flatnonzero(keep)
-            if len(places[chosen]):
-                self.kept.add(Computed(places[chosen], view, [rows[chosen] for rows in kept]))
+            self.kept.add(Computed(places, view, kept))
         return kept, exact
 
     def _run(self, trunk: Trunk, rows: list[Array], places: Array, view: int) -> list[Array]:

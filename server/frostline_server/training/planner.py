@@ -4,7 +4,8 @@
     keep at a lower cut             fewer bytes, where the tensor there is smaller; the rest is computed in every epoch
     keep nowhere                    compute every row in every epoch
 
-Rows that are kept go to the store, where later jobs find them; to memory alone where the disk's budget has no room.
+Rows that are kept go to the store, where later jobs find them; to memory alone where the disk's budget has no room, or
+where writing them takes longer than that is worth.
 """
 
 from __future__ import annotations
@@ -183,25 +184,36 @@ class _StagePlanner:
             size = total * self._row_bytes(cut)
             present = self._present(cut, dtype)
             missing = total - present
-            each = self._seconds_to_compute(cut)
             above = 0.0
             if cut != self._cut:
                 above = self._rows_per_epoch * self._stage.epochs
                 above *= self._seconds_between(cut.frontier, self._cut.frontier) + self._pass_seconds
             if self._fits_budget(cut):
                 disk = missing * self._row_bytes(cut) / self._disk.write + self._read_seconds(size)
-                seconds = missing * each + above + disk
+                seconds = self._seconds_to_compute(cut, missing) + above + disk
                 options.append(Option(cut, "store", seconds, size, present, missing, disk))
             if self._fits_memory(size):
-                options.append(Option(cut, "memory", total * each + above, size, 0, total))
+                seconds = self._seconds_to_compute(cut, total, may_store=False) + above
+                options.append(Option(cut, "memory", seconds, size, 0, total))
         return [*options, self._nowhere()]
 
-    def _seconds_to_compute(self, cut: Cut) -> float:
-        """Returns what a missing row takes."""
-        source = self._source
-        if source is not None and source.frozen <= cut.frozen:
-            return self._seconds_between(source.frontier, cut.frontier)
-        return self._prepare_seconds + self._seconds_between(None, cut.frontier)
+    def _seconds_to_compute(self, cut: Cut, rows: int, *, may_store: bool = True) -> float:
+        """Returns what so many missing rows take, with those that their source lacks."""
+        source = self._source_for(may_store)
+        if source is None or not source.frozen <= cut.frozen:
+            return rows * (self._prepare_seconds + self._seconds_between(None, cut.frontier))
+        lacking = min(rows, self._lacking)
+        first = lacking * (self._prepare_seconds + self._seconds_between(None, source.frontier)) if lacking else 0.0
+        return first + rows * self._seconds_between(source.frontier, cut.frontier)
+
+    def _source_for(self, may_store: bool) -> Cut | None:
+        """Returns the source of missing rows: what it lacks is stored, so a stage that does not needs a whole one."""
+        return self._source if may_store or not self._lacking else None
+
+    @cached_property
+    def _lacking(self) -> int:
+        """How many rows the source lacks."""
+        return self._total_rows() - self._present(self._source, "float32") if self._source else 0
 
     def _nowhere(self) -> Option:
         rows = self._rows_per_epoch * self._stage.epochs
@@ -266,7 +278,8 @@ class _StagePlanner:
             seconds_without,
             reason if self._is_known else f"{reason}; what lies below the cut is only known after the stages before",
         )
-        source = self._source if option.missing and option.cut is not None and self._cut.frozen else None
+        is_computed = option.missing and option.cut is not None and self._cut.frozen
+        source = self._source_for(option.kept == "store") if is_computed else None
         stored = self._stored_bytes(option.cut) if option.cut and option.kept == "store" else {}
         return Planned(plan, option.cut, source, self._views, stored)
 
@@ -334,8 +347,8 @@ class _StagePlanner:
     @cached_property
     def _compiled_share(self) -> float:
         own = self._cut.frontier
-        # With a source below, or with views, other programs run than this trunk: it is not compiled only to be timed.
-        is_run = self._source is None and self._views.count == 0
+        # With a source, views or other stages, other programs run than this trunk: it is not compiled only to be timed.
+        is_run = self._source is None and self._views.count == 0 and len(self._recipe.stages) == 1
         measure = (lambda: min(1.0, self._trunk_seconds(own) / self._one_by_one(None, own))) if is_run else None
         return self._costs.compiled_share(self._frozen.network, self._rows.zeros, measure)
 

@@ -68,8 +68,41 @@ def test_of_rows_that_are_partly_there_and_one_of_those_damaged_each_is_counted_
     more = tower(FeatureStore(tmp_path), numbers(0, 400))
     assert fill(more, into_memory=True) == [101]
     assert more.top.reused == 299
-    assert (more.heard.rows, more.heard.computed) == (400, 100)
+    assert (more.heard.rows, more.heard.computed) == (400, 101)
     assert more.all_rows().tobytes() == tower(None, numbers(0, 400)).all_rows().tobytes()
+
+
+def test_what_is_missing_is_computed_while_what_is_there_is_read(tmp_path: Path, tower: Any, numbers: Any) -> None:
+    fill(tower(FeatureStore(tmp_path), numbers(0, 300)))
+    more = tower(FeatureStore(tmp_path), numbers(0, 320))
+    begun, read = threading.Event(), more.top.kept.read
+    forward = more.parts[0].forward
+
+    def waited(*given: Any) -> Any:
+        assert begun.wait(20)
+        return read(*given)
+
+    def said(*given: Any) -> Any:
+        begun.set()
+        return forward(*given)
+
+    more.top.kept.read, more.parts[0].forward = waited, said
+    assert fill(more, into_memory=True) == [20]
+
+
+def test_a_job_that_reads_what_is_there_hears_that_it_is_to_stop(tmp_path: Path, tower: Any, numbers: Any) -> None:
+    fill(tower(FeatureStore(tmp_path), numbers(0, 300)))
+    stopped = tower(FeatureStore(tmp_path), numbers(0, 300), stop=lambda: True)
+    with pytest.raises(InterruptedError):
+        stopped.top.fill([0], into_memory=True)
+
+
+def test_rows_that_a_higher_cut_is_computed_from_count_as_found(tmp_path: Path, tower: Any, numbers: Any) -> None:
+    low = tower(FeatureStore(tmp_path), numbers(0, 200), (1, 2)).levels[0]
+    low.fill([0], into_memory=False)
+    fill(tower(FeatureStore(tmp_path), numbers(0, 220), (1, 2)))
+    used = {info.digest[7]: (info.hits, info.misses) for info in FeatureStore(tmp_path).trunks()}
+    assert used == {"1": (200, 220), "2": (0, 220)}
 
 
 def test_rows_below_that_are_the_same_in_every_view_are_computed_and_stored_once(

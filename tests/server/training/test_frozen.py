@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from frostline_server.features.store import FeatureStore
 from frostline_server.training.recipe import Recipe
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.graph import cut_through
@@ -116,21 +119,34 @@ def test_a_cut_above_rows_that_are_there_is_computed_from_them(opened: Any, outp
     assert (alone.computed, alone.below.computed) == (ROWS, 0)
 
 
-def test_a_tensor_that_two_cuts_have_in_common_is_stored_once(opened: Any, zoo: ZooAccess) -> None:
+def test_a_tensor_that_two_cuts_have_in_common_is_stored_once(
+    opened: Any, frozen: Any, zoo: ZooAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: Counter[str] = Counter()
+    append = FeatureStore.append
+
+    def counted(self: Any, rows: Any, keys: Any, *values: Any) -> None:
+        written[rows.trunk] += len(keys)
+        append(self, rows, keys, *values)
+
+    monkeypatch.setattr(FeatureStore, "append", counted)
     both = opened(("act", "act+end"))
     both.fill([0], into_memory=False)
     assert (both.computed, both.below.computed, len(both.missing())) == (ROWS, ROWS, 0)
-    assert [info.row_count for info in zoo.features.trunks()] == [ROWS, ROWS]
+    assert set(written.values()) == {ROWS}  # not even by the way
+    assert [(info.row_count, info.misses) for info in zoo.features.trunks()] == [(ROWS, ROWS)] * 2
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("cuts", [("act+end",), ("act", "act+end")])
 def test_a_tensor_that_another_job_stored_stays_as_it_is_and_is_mended_where_it_is_damaged(
-    opened: Any, zoo: ZooAccess
+    opened: Any, zoo: ZooAccess, dtype: str, cuts: tuple[str, ...]
 ) -> None:
-    below = opened(("act",))
+    below = opened(("act",), dtype)
     below.fill([0], into_memory=False)
     (segment,) = zoo.features.root.rglob("*.safetensors")
     for _ in range(2):
-        opened(("act+end",)).fill([0], into_memory=False)
+        opened(cuts, dtype).fill([0], into_memory=False)
         assert [info.row_count for info in zoo.features.trunks()] == [ROWS, ROWS]
     with segment.open("r+b") as file:
         file.seek(-1, os.SEEK_END)
@@ -138,7 +154,7 @@ def test_a_tensor_that_another_job_stored_stays_as_it_is_and_is_mended_where_it_
         file.seek(-1, os.SEEK_END)
         file.write(bytes([last ^ 1]))
     for computed in (1, 0):
-        features = opened(("act+end",))
+        features = opened(cuts, dtype)
         features.read(np.arange(ROWS))
         features.flush()
         assert features.computed == computed
@@ -151,7 +167,13 @@ def test_a_trunk_is_made_once_when_rows_first_go_through_it(
     from frostline_server.training import frozen as module
 
     made: list[Any] = []
-    monkeypatch.setattr(module, "folded", lambda model: made.append(model) or model)
+
+    def folded(model: Any) -> Any:
+        time.sleep(0.1)  # long enough for the others to come
+        made.append(model)
+        return model
+
+    monkeypatch.setattr(module, "folded", folded)
     trunk = frozen.trunk((TensorRef("end"),))
     assert made == []
     rows = np.zeros((trunk.batch_size, SIDE, SIDE, 3), np.float32)

@@ -144,6 +144,58 @@ def test_rows_of_a_lower_cut_are_what_missing_ones_are_computed_from_wherever_th
     (each,) = planned(within(memory=ALL), recorded({"low": 1.0, "wide": 1e-6}, disk=disk), **EPOCHS)
     assert (each.plan.kept, each.plan.kept_at) == (kept, ("flat",))
     assert [ref.layer for ref in each.source.frontier] == ["low"]
+    assert each.plan.seconds_with < 100
+
+
+@pytest.mark.parametrize(
+    ("layers", "disk", "kept", "seconds"),
+    [
+        ({"low": 1.0, "wide": 1e-6}, 1e9, "store", 4 * ROWS / 10),
+        ({"low": 0.01, "wide": 0.01}, 1e4, "memory", ROWS / 50),
+    ],
+)
+def test_what_a_source_lacks_is_counted_and_stored_by_no_stage_that_keeps_its_rows_in_memory(
+    planned: Any,
+    run: Any,
+    push_rows: Any,
+    recorded: Any,
+    within: Any,
+    layers: dict[str, float],
+    disk: float,
+    kept: str,
+    seconds: float,
+) -> None:
+    some = np.random.default_rng(0).normal(size=(ROWS, 16)).astype(np.float32)[: 6 * ROWS // 10]
+    push_rows("some", some, np.arange(len(some)) % 5)
+    lower = [{"epochs": 1, "freeze": {"through": "low"}}]
+    run("first", base="base", head=HEAD, data={"train": "some"}, stages=lower, costs=recorded(DEAR))
+    (each,) = planned(within(memory=ALL), recorded(layers, disk=disk), **EPOCHS)
+    assert (each.plan.kept, each.plan.kept_at) == (kept, ("flat",))
+    assert (each.source is None) == (kept == "memory")
+    assert each.plan.seconds_with == pytest.approx(seconds, rel=0.05)
+
+
+def test_a_trunk_that_is_not_going_to_run_is_not_run_to_be_timed(planned: Any, recorded: Any, within: Any) -> None:
+    alone, several = recorded(DEAR), recorded(DEAR)
+    planned(within(), alone, **EPOCHS)
+    planned(within(), several, stages=[{"epochs": 1}, {"epochs": 1, "freeze": {"through": "wide"}}])
+    assert ("trunk" in alone.asked, "trunk" in several.asked) == (True, False)
+
+
+@pytest.mark.parametrize("pauses", [[0.0] * 4, [0.0, 0.04, 0.0, 0.0], [0.0, 0.0, 0.04, 0.0]])
+def test_an_example_costs_what_it_takes_beside_what_a_call_does(
+    monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> None:
+    from frostline_server.training import costs
+
+    clock, paused = [0.0], iter(pauses)
+
+    def read(places: Any) -> Any:
+        clock[0] += 0.1 + 0.001 * len(places) + next(paused)
+        return places
+
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: clock[0])
+    assert costs.Costs().prepare(read, 5000) == pytest.approx(0.001)
 
 
 def test_a_budget_smaller_than_one_batch_is_refused_before_anything_is_measured(within: Any, plans: Any) -> None:
