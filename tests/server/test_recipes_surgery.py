@@ -66,6 +66,15 @@ def zoo(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clien
         ({"replace": {"low": {"from": "three"}}}, "'left' took (6), and does not fit on (3) from 'low'"),
         ({"replace": {"top": {"from": "three"}}}, "'top' took (6), and does not fit on (12) from 'join'"),
         ({"replace": {"left": "Flatten", "1": "Flatten"}}, "reuse.replace names layer 'left' twice"),
+        (
+            {"replace": {"left": {"from": "three", "layer": "nope"}}},
+            "recipe: reuse.replace.left.layer: the network has no layer 'nope'",
+        ),
+        (
+            {"insert": [{"after": "left", "layer": {"from": "three", "layer": 9}}]},
+            "recipe: reuse.insert[0].layer.layer: the network has",
+        ),
+        ({"replace": {"left": {"from": "a b"}}}, "recipe: reuse.replace.left.from: 'a b' does not name a model"),
         ({"replace": {"left": {"Dens": {}}}}, "reuse.replace.left: 'Dens' is not a known layer"),
         ({"replace": {"left": {"Dense": {"units": 6, "name": "l"}}}}, "leave it out, and use reuse.rename"),
         ({"drop": [0, 1, 2, 3, 4]}, "nothing is left of the network"),

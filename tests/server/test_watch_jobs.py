@@ -148,6 +148,12 @@ def test_jobs_are_listed_without_recipes_and_histories(jobs: Any) -> None:
         (recipe("bad", dta={}), "INVALID_ARGUMENT", "recipe: dta is unknown: use name, base, reuse"),
         (recipe("bad", data={"train": "nowhere"}), "NOT_FOUND", "no datasets/nowhere"),
         (recipe("bad", base="nobody"), "NOT_FOUND", "recipe: base: no models/nobody: see the models there are"),
+        (recipe("bad", base="a b"), "INVALID_ARGUMENT", "recipe: base: 'a b' does not name a model"),
+        (
+            recipe("bad", data={"train": "images", "validation": "no one"}),
+            "INVALID_ARGUMENT",
+            "recipe: data.validation: 'no one' does not name a dataset",
+        ),
         (recipe("bad", head=[{"Lambda": {}}]), "INVALID_ARGUMENT", "Lambda"),
     ],
 )

@@ -216,7 +216,7 @@ class Features:
 
     def _lacks(self, views: Sequence[int]) -> bool:
         """Returns whether rows that are kept are missing, here or below."""
-        if self.kept.is_any and any(len(self.missing(view)) for view in views):
+        if self.kept.has_rows and any(len(self.missing(view)) for view in views):
             return True
         return self.below is not None and self.below._lacks(views)
 

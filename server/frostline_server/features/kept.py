@@ -27,7 +27,7 @@ class KeptRows:
     """Rows of a cut's tensors in the store. Threads may share one.
 
     Attributes:
-        is_any: whether some of the tensors have rows in the store, now or later.
+        has_rows: whether some of the tensors may have rows in the store.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class KeptRows:
             for tensor in tensors
         ]
         self._own = [rows is not None and (rows.trunk, rows.dtype) not in kept_below for rows in self._rows]
-        self.is_any = any(self._rows)
+        self.has_rows = any(self._rows)
         self._found: dict[tuple[CutTensor, int], Found] = {}
         self._unsaved = Unsaved(self._write)
         self._holds = ExitStack()
@@ -75,7 +75,7 @@ class KeptRows:
     @property
     def is_written(self) -> bool:
         """Whether rows that are computed go to the store."""
-        return self.is_any and self._store is not None
+        return self.has_rows and self._store is not None
 
     def in_chain(self) -> list[tuple[TrunkRows, FeatureStore]]:
         """Returns the rows of this cut and of those below it, each once, in one order for everybody."""
@@ -86,7 +86,7 @@ class KeptRows:
 
     def lacks(self, places: Any, view: int) -> npt.NDArray[np.bool_]:
         """Returns which of the examples at `places` (k,) have no row of some tensor: (k,)."""
-        there = np.full(len(self._examples.digests[places]), self.is_any)
+        there = np.full(len(self._examples.digests[places]), self.has_rows)
         for tensor, rows in zip(self._tensors, self._rows, strict=True):
             if rows is not None:
                 there &= self._find(rows, tensor, places, view).are_there
@@ -94,7 +94,7 @@ class KeptRows:
 
     def read(self, places: Array, view: int, out: list[Array]) -> npt.NDArray[np.bool_]:
         """Copies what the store holds whole into `out`; returns which of the rows (k,) are there then."""
-        there = np.full(len(places), self.is_any)
+        there = np.full(len(places), self.has_rows)
         for tensor, rows, array in zip(self._tensors, self._rows, out, strict=True):
             if rows is not None and there.any():
                 there &= rows.read(self._find(rows, tensor, places, view), array)
@@ -151,7 +151,7 @@ class KeptRows:
             return
         try:
             for number, (tensor, rows) in enumerate(zip(self._tensors, self._rows, strict=True)):
-                if rows is not None and self._own[number]:
+                if rows is not None and self._own[number]:  # the cut below writes the others, one thread at a time
                     keys = np.concatenate([self._keys(tensor, each.places, each.view) for each in computed])
                     self._store.append(rows, keys, *(each.rows[number] for each in computed))
         except ExhaustedError as full:

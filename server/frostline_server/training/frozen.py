@@ -106,7 +106,7 @@ class Frozen:
         return below
 
     def trunk(self, targets: Frontier) -> CompiledTrunk:
-        """Returns the compiled trunk from the network's inputs to some tensors."""
+        """Returns the trunk from the network's inputs to some tensors."""
         trunk: CompiledTrunk = self._maker(None, targets, False)()
         return trunk
 
@@ -198,7 +198,9 @@ class CompiledTrunk(Trunk):
         """Takes the part, and the batch size of the whole trunk where the part begins at a lower cut; 0: its own."""
         self.layers = model.layers  # those that are folded into others too: to train one changes what this computes
         self.batch_size = batch_size or forward_batch_size(model)
-        self.size_bytes = 0
+        copied = folded_layers(model)
+        weights = [variable.value for layer in model.layers if layer.name in copied for variable in layer.weights]
+        self.size_bytes = sum(int(np.prod(value.shape, dtype=int)) * value.dtype.size for value in weights)
         self._model = model
         self._with_views = with_views
         self._making = threading.Lock()
@@ -214,9 +216,6 @@ class CompiledTrunk(Trunk):
     @cached_property
     def _programs(self) -> tuple[Forward, Drawing | None]:
         running = folded(self._model)
-        own = {id(variable) for variable in self._model.variables}
-        copies = [variable.value for variable in running.variables if id(variable) not in own]
-        self.size_bytes = sum(int(np.prod(value.shape, dtype=int)) * value.dtype.size for value in copies)
         return compiled_forward(running), compiled_views(running) if self._with_views else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from frostline_server.training.place import Place
+from frostline_server.training.place import Place, named_by
 from frostline_zoo.names import parse_model_reference
 
 
@@ -52,5 +52,6 @@ class Taken:
         """Reads `{from: MODEL, layer: LAYER}`."""
         fields = place.object("from", "layer")
         model = place.required(fields, "from").text("write a model: NAME, NAME:TAG or NAME@VERSION")
-        parse_model_reference(model)
+        with named_by(f"{place.path}.from"):
+            parse_model_reference(model)
         return cls(model, fields["layer"].layer() if "layer" in fields else None, place.path)

@@ -28,8 +28,8 @@ def pinned(text: str, models: Models, datasets: Datasets) -> str:
 
     if recipe.base is not None:
         value["base"] = exact(recipe.base, "base")
-    for part in _taken(value.get("reuse") or {}):
-        part["from"] = exact(part["from"], "reuse")
+    for key, part in _taken(value.get("reuse") or {}):
+        part["from"] = exact(part["from"], f"{key}.from")
     for key, reference in (("train", recipe.data.train), ("validation", recipe.data.validation)):
         if reference is not None:
             with named_by(f"data.{key}"):
@@ -38,7 +38,8 @@ def pinned(text: str, models: Models, datasets: Datasets) -> str:
     return json.dumps(value)
 
 
-def _taken(reuse: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns the layers that a recipe takes from other models, as its JSON has them."""
-    layers = [*(reuse.get("replace") or {}).values(), *(each["layer"] for each in reuse.get("insert") or [])]
-    return [layer for layer in layers if isinstance(layer, dict) and "from" in layer]
+def _taken(reuse: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Returns the layers that a recipe takes from other models, as its JSON has them, by their places in it."""
+    layers = [(f"reuse.replace.{name}", layer) for name, layer in (reuse.get("replace") or {}).items()]
+    layers += [(f"reuse.insert[{at}].layer", each["layer"]) for at, each in enumerate(reuse.get("insert") or [])]
+    return [(key, layer) for key, layer in layers if isinstance(layer, dict) and "from" in layer]

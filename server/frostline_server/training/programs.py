@@ -28,7 +28,7 @@ class TrunkProgram(Protocol):
 
     Attributes:
         layers: the Keras layers that it runs.
-        size_bytes: what it has in memory beside them, from its first run on.
+        size_bytes: what it has in memory beside them.
     """
 
     layers: Sequence[keras.Layer]
@@ -45,9 +45,9 @@ class Programs:
         self._epochs: Recent[CompiledEpoch] = Recent(_KEPT_EPOCHS)
         self._trunks: Recent[Any] = Recent(_KEPT_TRUNKS, _KEPT_TRUNK_BYTES, lambda trunk: trunk.size_bytes)
 
-    def trunk_of(self, key: Hashable, compile_trunk: Callable[[], Compiled]) -> Compiled:
-        """Returns the trunk that `key` names by the digests of its ends, compiled where it is not there."""
-        trunk: Compiled = self._trunks.get(key, compile_trunk)
+    def trunk_of(self, key: Hashable, make_trunk: Callable[[], Compiled]) -> Compiled:
+        """Returns the trunk that `key` names by the digests of its ends, made where it is not there."""
+        trunk: Compiled = self._trunks.get(key, make_trunk)
         return trunk
 
     def forget_trunks_of(self, layers: Collection[keras.Layer]) -> None:

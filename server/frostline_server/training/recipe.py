@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from frostline_server.training.named import Named
-from frostline_server.training.place import Place
+from frostline_server.training.place import Place, named_by
 from frostline_server.training.reuse import Reuse
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.names import checked_id, parse_dataset_reference, parse_model_reference
@@ -160,7 +160,8 @@ class Recipe:
         }
         if "base" in fields:
             given["base"] = fields["base"].text("write a model: NAME, NAME:TAG or NAME@VERSION")
-            parse_model_reference(given["base"])
+            with named_by("base"):
+                parse_model_reference(given["base"])
         if "reuse" in fields:
             given["reuse"] = Reuse.read(fields["reuse"])
         if "augment" in fields:
@@ -208,7 +209,8 @@ def _refuse_constant(name: str) -> None:
 
 def _dataset(place: Place) -> str:
     reference = place.text("write a dataset: NAME or NAME@VERSION")
-    parse_dataset_reference(reference)
+    with named_by(place.path):
+        parse_dataset_reference(reference)
     return reference
 
 

@@ -122,8 +122,7 @@ class _Operation:
         """Returns the layer that a recipe describes, to stand in the graph as `name` until layers are renamed."""
         final = self._names.get(name, name)
         if isinstance(part, Taken):
-            donor = self._zoo.manifest_of(part.model)
-            layer = layer_at(donor, name if part.layer is None else part.layer)
+            donor, layer = self._donor(part, name)
             self._donors[name] = (donor, layer.name)
             if donor.digest != self._base.digest:
                 self._origins[final] = donor.digest
@@ -136,18 +135,20 @@ class _Operation:
         class_name, config = type(made).__name__, config_of(made, name)
         return Layer(name, class_name, config, layer_digest(class_name, config, None), None, (), True, ())
 
+    def _donor(self, part: Taken, name: str) -> tuple[Manifest, Layer]:
+        """Returns the model that a layer is taken from, and the layer: that of `name` where the recipe names none."""
+        with named_by(f"{part.path}.layer"):
+            donor = self._zoo.manifest_of(part.model)
+            return donor, layer_at(donor, name if part.layer is None else part.layer)
+
     def _free_name(self, part: Named | Taken) -> str:
         """Returns the name of an inserted layer: its own where it has one, else one that no layer has."""
         if isinstance(part, Named) and isinstance(given := part.arguments.get("name"), str):
             return given
-        plain = snake_case(part.name) if isinstance(part, Named) else str(self._donor_name(part))
+        plain = snake_case(part.name) if isinstance(part, Named) else self._donor(part, "")[1].name
         taken = {entry.name for entry in self._kept.inputs} | {*self._donors, *self._new, *self._names.values()}
         names = itertools.chain([plain], (f"{plain}_{number}" for number in itertools.count(1)))
         return next(name for name in names if name not in taken)
-
-    def _donor_name(self, part: Taken) -> str:
-        assert part.layer is not None  # an insertion without one is refused as it is read
-        return layer_at(self._zoo.manifest_of(part.model), part.layer).name
 
     def _once(self, pairs: Iterable[tuple[str, T]], key: str) -> list[tuple[str, T]]:
         """Returns the pairs by their layers' names, of which none may stand twice."""
