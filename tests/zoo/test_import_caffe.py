@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from frostline_zoo.errors import InvalidError, ZooError
+from frostline_zoo.foreign.caffe_network.blobs import blobs_of
 from frostline_zoo.foreign.caffe_reader import read_caffe
 from frostline_zoo.foreign.files import Files
 from frostline_zoo.foreign.formats import format_of
@@ -286,6 +287,13 @@ def test_a_prototxt_of_another_network_is_told_from_a_layer_that_keras_lacks(fil
     with pytest.raises(InvalidError, match=r"send the \.prototxt that belongs to the \.caffemodel") as refused:
         draft_of(prototxt(IMAGE, layer), caffemodel(y=blobs))
     assert refused.value.reason == "BAD_WEIGHTS"
+
+
+def test_a_blob_of_nothing_with_huge_sides_is_refused() -> None:
+    content = field(100, field(1, b"y") + field(7, blob(np.zeros(0), (0, 1 << 40, 1 << 40))))
+    with pytest.raises(InvalidError) as refused:
+        blobs_of(memoryview(content))
+    assert refused.value.reason == "BAD_CAFFE"
 
 
 def test_a_prototxt_alone_is_refused_with_what_it_needs() -> None:

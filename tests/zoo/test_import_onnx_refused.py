@@ -55,6 +55,14 @@ def test_a_tensor_outside_of_what_was_sent_is_refused(entries: dict[str, str]) -
     assert "passwd" not in refused.value.message
 
 
+def test_a_tensor_of_nothing_with_huge_sides_is_refused() -> None:
+    made = dense()
+    made.graph.initializer[0].ClearField("raw_data")
+    made.graph.initializer[0].ClearField("float_data")
+    made.graph.initializer[0].dims[:] = [0, 1 << 40, 1 << 40]
+    assert refusal(made) == "BAD_ONNX"
+
+
 def python_operator() -> onnx.ModelProto:
     made = dense()
     made.graph.node.append(helper.make_node("PyOp", ["y"], ["z"], domain="com.microsoft", module="os"))

@@ -81,6 +81,7 @@ CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "an array of no type": lambda h: h["arrays"][0].__setitem__(0, "O"),
     "an array with a negative side": lambda h: h["arrays"][0].__setitem__(1, [-4, -3]),
     "an array with a huge side": lambda h: h["arrays"][0].__setitem__(1, [1 << 60]),
+    "an array of nothing with huge sides": lambda h: h["arrays"].append(["F32", [0, 1 << 40, 1 << 40]]),
     "an array with true for a side": lambda h: h["arrays"][0].__setitem__(1, [True, 12]),
     "an array that is longer": lambda h: h["arrays"][0].__setitem__(1, [4, 300]),
     "an array that belongs to nothing": lambda h: h["layers"][0].update(weights=[0]),

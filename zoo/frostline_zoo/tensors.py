@@ -44,6 +44,11 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 
+def can_be(shape: Sequence[int]) -> bool:
+    """Whether an array of the right size can have a shape: of one without elements NumPy multiplies the other sides."""
+    return min(shape, default=0) >= 0 and (0 not in shape or math.prod(side or 1 for side in shape) < 1 << 60)
+
+
 def encode_tensors(tensors: Mapping[str, Array]) -> bytes:
     """Returns the one canonical safetensors encoding of `tensors`."""
     return safetensors.numpy.save(_ordered(tensors))

@@ -23,7 +23,7 @@ from frostline_zoo.foreign.json_text import parsed
 from frostline_zoo.foreign.tree import Group, KerasNetwork, Stored, Weights
 from frostline_zoo.foreign.wire_checks import Arrays, as_line, bad, integer, items, line, plain_object, record, text
 from frostline_zoo.foreign.wire_draft import draft_from_json, draft_to_json
-from frostline_zoo.tensors import DTYPES, Array
+from frostline_zoo.tensors import DTYPES, Array, can_be
 
 MAX_HEADER_BYTES = 64 << 20
 MAX_ARRAY_BYTES = 2 << 30
@@ -128,8 +128,8 @@ def _arrays(listed: Any, body: memoryview) -> list[Array]:
         name, sides = items(entry, 2, least=2)
         dtype = DTYPES.get(text(name))
         shape = tuple(integer(side) for side in items(sides, _MAX_RANK))
-        if dtype is None:
-            raise bad("an array is of an unknown type")
+        if dtype is None or not can_be(shape):
+            raise bad("an array is of an unknown type, or of a shape that cannot be")
         size = dtype.itemsize * math.prod(shape)
         if size > MAX_ARRAY_BYTES or at + size > len(body):
             raise bad("its arrays are longer than it is")

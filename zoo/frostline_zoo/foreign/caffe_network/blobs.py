@@ -8,7 +8,7 @@ from frostline_zoo.errors import ExhaustedError
 from frostline_zoo.foreign.caffe_network.refusals import bad_caffe
 from frostline_zoo.foreign.canvas.held import Constant, product
 from frostline_zoo.foreign.messages import BYTES, FIXED32, VARINT, Field, fields, packed_varints
-from frostline_zoo.tensors import Array
+from frostline_zoo.tensors import Array, can_be
 
 MAX_BLOB_BYTES = 2 << 30
 MAX_BLOBS = 100_000
@@ -72,7 +72,7 @@ def _array(blob: memoryview, layer: str) -> Array:
         text = f"a blob of layer {layer[:80]!r} says that it takes more than 2 GiB: take a smaller network"
         raise ExhaustedError(text, reason="LIMIT_PARAMS")
     numbers = pieces[0] if len(pieces) == 1 else np.concatenate([np.empty(0, np.float32), *pieces])
-    if numbers.size != product(shape) or len(shape) > 8:
+    if numbers.size != product(shape) or len(shape) > 8 or not can_be(shape):
         raise bad_caffe(f"a blob of layer {layer[:80]!r} holds {numbers.size} numbers for the shape {tuple(shape[:8])}")
     return numbers.reshape(shape)
 

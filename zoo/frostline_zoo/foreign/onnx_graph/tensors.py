@@ -12,7 +12,7 @@ from frostline_zoo.errors import ExhaustedError, InvalidError
 from frostline_zoo.foreign.canvas.held import product
 from frostline_zoo.foreign.files import Files
 from frostline_zoo.foreign.onnx_graph.refusals import bad_onnx
-from frostline_zoo.tensors import Array
+from frostline_zoo.tensors import Array, can_be
 
 MAX_TENSOR_BYTES = 2 << 30
 _MAX_RANK = 8
@@ -60,7 +60,7 @@ def array_of(tensor: TensorProto, files: Files, main: str, bulk: memoryview | No
     name = tensor.name[:80]
     dtype = DTYPES.get(tensor.data_type)
     shape = tuple(tensor.dims)
-    if dtype is None or len(shape) > _MAX_RANK or any(side < 0 for side in shape):
+    if dtype is None or len(shape) > _MAX_RANK or not can_be(shape):
         raise bad_onnx(f"tensor {name!r} is of an unknown type, or of a shape that cannot be")
     count = product(shape)
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:

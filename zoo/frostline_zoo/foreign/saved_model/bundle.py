@@ -13,7 +13,7 @@ from frostline_zoo.foreign.messages import varint
 from frostline_zoo.foreign.saved_model.crc32c import crc32c, masked
 from frostline_zoo.foreign.saved_model.messages import message
 from frostline_zoo.foreign.saved_model.table import bad, table_entries
-from frostline_zoo.tensors import Array
+from frostline_zoo.tensors import Array, can_be
 
 DTYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype("<f4"),
@@ -85,7 +85,7 @@ class Bundle:
             raise bad(f"{key[:120]!r} is not one array of numbers")
         dtype, shape = DTYPES[entry.dtype], tuple(side.size for side in entry.shape.sides)
         size = dtype.itemsize * math.prod(shape)
-        if min(shape, default=0) < 0 or len(shape) > _MAX_RANK or size != entry.size:
+        if not can_be(shape) or len(shape) > _MAX_RANK or size != entry.size:
             raise bad(f"{key[:120]!r} is not as large as its shape")
         content = self._content(entry, key)
         if masked(crc32c(content)) != entry.crc32c:
