@@ -25,7 +25,7 @@ class Trunk:
         size_bytes: their size on disk.
         shape: one row's shape.
         dtype: the rows' dtype.
-        places: NAME@NUMBER:LAYER of places in the zoo where the trunk ends; at most ten.
+        places: NAME@NUMBER:LAYER where the trunk ends, in the newest version of each model that has it; at most ten.
         hit_count: how many rows jobs have found here.
         miss_count: how many rows jobs have had to compute.
         last_use_time: when a job last read or stored rows.

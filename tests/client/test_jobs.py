@@ -47,6 +47,18 @@ def test_a_second_job_on_the_same_trunk_computes_nothing(zoo: Client, trained: A
     assert any(trunk.row_count == 48 and "signs@1:h2" in trunk.places for trunk in zoo.features.list())
 
 
+def test_a_trunk_is_placed_once_in_every_model_that_has_it_in_the_newest_version(zoo: Client, trained: Any) -> None:
+    head = [layers.Dense(2, "softmax")]
+    for rate in (0.1, 0.2):
+        optimizer = optimizers.SGD(rate)
+        zoo.train(
+            name="again", base="signs", reuse="h2", head=head, data="signs", epochs=1, optimizer=optimizer
+        ).result()
+    (trunk,) = [each for each in zoo.features.list() if "signs@1:h2" in each.places]
+    assert "again@2:h2" in trunk.places
+    assert len({place.split("@")[0] for place in trunk.places}) == len(trunk.places)
+
+
 def test_events_come_in_order_from_where_one_likes(trained: Any) -> None:
     events = list(trained.job.watch())
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))

@@ -29,13 +29,17 @@ class Places:
         self._ends_of = lru_cache(MANIFESTS_KEPT)(self._read_ends)
 
     def of(self, wanted: set[str]) -> dict[str, list[str]]:
-        """Returns where trunks end, as models/{model}/versions/{number}:{layer}, at most ten places a trunk."""
-        places: dict[str, list[str]] = {}
-        for version in self._versions() if wanted else ():
+        """Returns where trunks end, as models/{model}/versions/{number}:{layer}.
+
+        Of each model that is the newest version that has the trunk; there are at most ten a trunk.
+        """
+        places: dict[str, dict[str, str]] = {}
+        for version in self._versions() if wanted else ():  # the newest of a model come first
             for digest, layer in self._ends_of(version.digest):
-                if digest in wanted and len(places.setdefault(digest, [])) < MOST_PLACES:
-                    places[digest].append(f"{version.name}:{layer}")
-        return places
+                of_trunk = places.setdefault(digest, {}) if digest in wanted else {}
+                if digest in wanted and len(of_trunk) < MOST_PLACES:
+                    of_trunk.setdefault(version.name.model, f"{version.name}:{layer}")
+        return {digest: list(of_trunk.values()) for digest, of_trunk in places.items()}
 
     def trunks_of(self, model: ModelName) -> set[str]:
         """Returns the digests of all trunks in all versions of a model.

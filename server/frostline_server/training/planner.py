@@ -244,9 +244,11 @@ class _StagePlanner:
         if best.kept == "nowhere":
             size = self._total_rows() * self._row_bytes(self._cut)
             if len(options) == 1:
+                other = sum(self._beside.values())
+                beside = f" beside the {told_bytes(other)} of the job's other stages" if other else ""
                 return (
-                    f"the rows take {told_bytes(size)}, more than the {told_bytes(self._store.budget_bytes or 0)} for "
-                    "features on disk and the memory for them: they are computed in every epoch"
+                    f"the {told_bytes(self._store.budget_bytes or 0)} for features on disk have no room for the rows' "
+                    f"{told_bytes(size)}{beside}, nor has memory: they are computed in every epoch"
                 )
             return f"over {epochs}, computing rows takes less time than writing {told_bytes(size)} and reading them"
         saved = f"over {epochs} that takes {told_seconds(best.seconds)} in place of {told_seconds(nowhere.seconds)}"

@@ -80,7 +80,7 @@ CASES = {  # layers, disk, bounds: where rows are kept, and why
         "smaller at 'low'",
     ),
     "a small disk": (DEAR, {}, {"disk": SIZE // 2, "memory": 0}, "store", "low", "smaller at 'low'.* 10 epochs"),
-    "no disk, no memory": (DEAR, {}, {"disk": 0, "memory": 0}, "nowhere", None, "take 2.0 MB, more than the 0 bytes"),
+    "no disk, no memory": (DEAR, {}, {"disk": 0, "memory": 0}, "nowhere", None, "no room for the rows' 2.0 MB, nor"),
 }
 
 
@@ -124,6 +124,8 @@ def test_stages_share_one_budget(plans: Any, recorded: Any, within: Any) -> None
     costs = recorded({"low": 0.01, "wide": 0.01, "flat": 0.01})
     assert [plan.kept for plan in plans(within(disk=3 * SIZE), costs, stages=stages)] == ["store", "store"]
     assert [plan.kept for plan in plans(within(disk=3 * SIZE // 2), costs, stages=stages)] == ["store", "memory"]
+    *_, last = plans(within(disk=SIZE + 150_000, memory=0), costs, stages=stages)
+    assert "no room for the rows' 2.0 MB beside the 2.1 MB of the job's other stages, nor has memory" in last.reason
 
 
 def test_where_all_rows_are_there_nothing_is_measured(plans: Any, run: Any, recorded: Any, within: Any) -> None:
