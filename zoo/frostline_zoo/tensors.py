@@ -113,7 +113,7 @@ def arrays_in(header: Any, body: memoryview | Array) -> dict[str, Array]:
                 len(shape) > _MAX_RANK
                 or start != end
                 or stop - start != dtype.itemsize * int(np.prod(shape, dtype=object))
-                or min(shape, default=0) < 0
+                or not can_be(shape)
             ):
                 raise ValueError(name)
             tensors[name], end = view[start:stop].view(dtype).reshape(shape), stop

@@ -182,7 +182,7 @@ class Features:
         view = view if self.varies else 0
         if view in self._memory:
             return [array[places] for array in self._memory[view]]
-        if len(places) <= self.chunk_rows and self.kept.lacks(places, view).all():
+        if not self.kept.has_rows and len(places) <= self.chunk_rows:
             return self._compute(places, view)[0]
         out = into or self.room_for(len(places))
         self._read_into(out, places, view)
@@ -270,8 +270,9 @@ class Features:
         for chunk in chunks_of(there, max(1, _READ_BYTES // max(1, self.row_bytes))):
             rows = [array[chunk[0] : chunk[-1] + 1] for array in held] if are_all else self.room_for(len(chunk))
             computed = self._read_into(rows, chunk, view)
-            for array, read in zip(held, rows, strict=True) if not are_all else ():
-                array[chunk] = read
+            if not are_all:
+                for array, read in zip(held, rows, strict=True):
+                    array[chunk] = read
             self._listener.filled(len(chunk), computed)
             lost += computed
         return lost

@@ -36,8 +36,7 @@ class Places:
         places: dict[str, dict[str, str]] = {}
         for version in self._versions() if wanted else ():  # the newest of a model come first
             for digest, layer in self._ends_of(version.digest):
-                of_trunk = places.setdefault(digest, {}) if digest in wanted else {}
-                if digest in wanted and len(of_trunk) < MOST_PLACES:
+                if digest in wanted and len(of_trunk := places.setdefault(digest, {})) < MOST_PLACES:
                     of_trunk.setdefault(version.name.model, f"{version.name}:{layer}")
         return {digest: list(of_trunk.values()) for digest, of_trunk in places.items()}
 

@@ -207,7 +207,7 @@ class CompiledTrunk(Trunk):
 
     def forward(self, rows: list[Array], digests: Array, view: int) -> list[Array]:
         """Returns the model's outputs for `batch_size` rows, whose examples `digests` (batch, 32) name."""
-        with self._making:
+        with self._making:  # a cached property locks nothing itself from Python 3.12 on
             resting, drawing = self._programs
         if drawing is not None and view:
             return drawing(rows, view_seeds(digests, view))

@@ -10,7 +10,7 @@ where writing them takes longer than that is worth.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -22,9 +22,10 @@ from frostline_server.training.augmentation import Views, views_of
 from frostline_server.training.costs import Costs, DiskSpeed
 from frostline_server.training.frozen import Frontier, Frozen, Level, Part, PartRows
 from frostline_server.training.option import Option, weighed
-from frostline_server.training.plan import StagePlan, told_bytes, told_seconds
+from frostline_server.training.plan import StagePlan
 from frostline_server.training.prepare import Prepared, prepare
 from frostline_server.training.programs import Programs
+from frostline_server.training.reason import reason_of
 from frostline_server.training.recipe import Recipe
 from frostline_server.training.room import fits_budget, fits_memory, stored_bytes
 from frostline_server.training.zoo import ZooAccess
@@ -157,7 +158,16 @@ class _StagePlanner:
         options = self._options()
         nowhere = next(option for option in options if option.kept == "nowhere")
         best = min(options, key=weighed)
-        return self._planned(best, nowhere.seconds, self._reason(best, nowhere, options))
+        reason = reason_of(
+            best,
+            options,
+            self._cut,
+            epochs=self._stage.epochs,
+            size=total * self._row_bytes(self._cut),
+            budget=self._store.budget_bytes or 0,
+            beside=sum(self._beside.values()),
+        )
+        return self._planned(best, nowhere.seconds, reason)
 
     def _plan_inputs(self) -> Planned:
         """Nothing is frozen: the examples themselves are what trains."""
@@ -238,30 +248,6 @@ class _StagePlanner:
             if cut is not None and 2 * self._row_bytes(cut) <= own:
                 found[cut.frontier] = cut
         return sorted(found.values(), key=lambda cut: (self._row_bytes(cut), -len(cut.frozen)))[:4]
-
-    def _reason(self, best: Option, nowhere: Option, options: Sequence[Option]) -> str:
-        epochs = f"{self._stage.epochs} epoch" + ("s" if self._stage.epochs > 1 else "")
-        if best.kept == "nowhere":
-            size = self._total_rows() * self._row_bytes(self._cut)
-            if len(options) == 1:
-                other = sum(self._beside.values())
-                beside = f" beside the {told_bytes(other)} of the job's other stages" if other else ""
-                return (
-                    f"the {told_bytes(self._store.budget_bytes or 0)} for features on disk have no room for the rows' "
-                    f"{told_bytes(size)}{beside}, nor has memory: they are computed in every epoch"
-                )
-            return f"over {epochs}, computing rows takes less time than writing {told_bytes(size)} and reading them"
-        saved = f"over {epochs} that takes {told_seconds(best.seconds)} in place of {told_seconds(nowhere.seconds)}"
-        if best.seconds > nowhere.seconds:
-            saved += ", which is little enough for what later jobs find"
-        if best.cut != self._cut:
-            layers = ", ".join(repr(ref.layer) for ref in (best.cut or self._cut).frontier)
-            return f"rows are smaller at {layers}, and the layers from there to the cut are cheap: {saved}"
-        if best.kept == "memory" and any(option.kept == "store" and option.cut == best.cut for option in options):
-            return f"writing {told_bytes(best.size_bytes)} takes longer than is worth it, memory has room: {saved}"
-        if best.kept == "memory":
-            return f"the budget for features on disk has no room for {told_bytes(best.size_bytes)}, memory has: {saved}"
-        return f"each row is computed once and then read: {saved}"
 
     def _planned(self, option: Option, seconds_without: float, reason: str) -> Planned:
         kept_at = option.cut.frontier if option.cut else ()

@@ -137,8 +137,8 @@ class _Operation:
 
     def _donor(self, part: Taken, name: str) -> tuple[Manifest, Layer]:
         """Returns the model that a layer is taken from, and the layer: that of `name` where the recipe names none."""
+        donor = self._zoo.manifest_of(part.model)
         with named_by(f"{part.path}.layer"):
-            donor = self._zoo.manifest_of(part.model)
             return donor, layer_at(donor, name if part.layer is None else part.layer)
 
     def _free_name(self, part: Named | Taken) -> str:
