@@ -8,8 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from frostline_zoo.examples import digest_table
 from frostline_zoo.examples.digest_table import DigestTable
 from frostline_zoo.examples.spec import Digests
+
+
+@pytest.fixture(autouse=True, params=[16, digest_table.MIN_SLOTS])
+def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that has to grow, and one that has room from the start."""
+    monkeypatch.setattr(digest_table, "MIN_SLOTS", request.param)
 
 
 def digests(count: int, seed: int = 1) -> Digests:
@@ -42,6 +49,14 @@ def test_digests_that_begin_alike_are_told_apart() -> None:
     groups, rows = table.find(alike)
     assert groups.tolist() == [0] * 100 + [1] * 100 + [-1] * 100
     assert rows[:200].tolist() == [*range(100)] * 2
+
+
+def test_a_full_end_goes_on_at_the_beginning() -> None:
+    last, table = digests(6), DigestTable()
+    last[:, :8] = 255
+    table.add([last])
+    assert table.find(last)[1].tolist() == [*range(6)]
+    assert table.missing(digests(6)).tolist() == [*range(6)]
 
 
 def test_what_is_there_is_found_while_others_come_and_the_table_grows() -> None:

@@ -136,7 +136,6 @@ def _end(contents: Contents, intake: Intake | None, keepers: ThreadPoolExecutor)
     """Ends a stream. Where it broke, what came whole is kept, so that every attempt gets further."""
     if intake is not None and (batch := intake.rest()).size_bytes >= WORTH_KEEPING_BYTES:
         keepers.submit(contents.keep, batch)
-    keepers.submit(contents.refresh)
     keepers.shutdown(wait=False)
 
 

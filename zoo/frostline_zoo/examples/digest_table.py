@@ -1,8 +1,9 @@
 """A table of digests: which group a digest is in, and where in it.
 
-Digests are random bits already, so their first 64 are their key. The table is all keys in ascending order, worked on
-many digests at a time: what is added is merged into it, what is looked for is sorted first, so that neighbours are
-looked up one after the other. Equal keys are told apart by the digests themselves, which stay in their groups.
+It is a hash table with open addressing, worked on many digests at a time. A slot is one word: the first bits of a
+digest, and the number of its entry. Digests are random bits already, so those bits also say where the digest belongs;
+where that slot is taken, the next free one is its. A slot is only ever filled, and all at once, so whoever looks
+meanwhile finds a whole entry or none. Bits that are equal decide nothing: the digests do, which stay in their groups.
 """
 
 from __future__ import annotations
@@ -15,10 +16,16 @@ import numpy.typing as npt
 
 from frostline_zoo.examples.spec import DIGEST_BYTES, Digests
 
-Keys = npt.NDArray[np.uint64]
+Words = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.int64]
 
-MIN_RUN, MAX_RUN = 64, 4096
+MIN_IN_ORDER = 64
+MIN_SLOTS = 1 << 20  # 8 MiB, of which the system gives only what is touched
+MAX_LOAD = 0.5
+"""From a larger share of filled slots on, whoever looks for what is not there has to look through many."""
+
+ENTRY_BITS = 32
+ENTRY_MASK = np.uint64((1 << ENTRY_BITS) - 1)
 
 
 @dataclass(frozen=True)
@@ -28,39 +35,36 @@ class _Held:
     Attributes:
         groups: the digests of each group.
         starts: the first entry of each group, and the number of all entries.
-        keys: the key of every entry, ascending.
-        entries: the entry that each key is of.
+        slots: 0 where one is empty; else the first 32 bits of a digest, then the number of its entry, counted from 1.
+            They may come to hold later entries than those of `groups`.
     """
 
     groups: tuple[Digests, ...]
     starts: Rows
-    keys: Keys
-    entries: Rows
+    slots: Words
 
 
 class DigestTable:
     """Finds digests. One thread may add while others look."""
 
     def __init__(self) -> None:
-        self._held = _Held((), np.zeros(1, np.int64), np.empty(0, np.uint64), np.empty(0, np.int64))
+        self._held = _Held((), np.zeros(1, np.int64), np.zeros(MIN_SLOTS, np.uint64))
 
     def __len__(self) -> int:
         return int(self._held.starts[-1])
 
     def add(self, groups: Sequence[Digests]) -> None:
-        """Adds groups, each (n, 32), which are not copied. They are counted from 0. Many at once cost what one does."""
+        """Adds groups, each (n, 32), which are not copied. They are counted from 0. The table has room for 2^32 - 1."""
         held = self._held
-        ends = len(self) + np.cumsum([len(group) for group in groups], dtype=np.int64)
-        keys = np.concatenate([np.empty(0, np.uint64), *map(key_of, groups)])
-        order = np.argsort(keys)
-        keys = keys[order]
-        at = np.searchsorted(held.keys, keys)
-        self._held = _Held(
-            (*held.groups, *groups),
-            np.append(held.starts, ends),
-            np.insert(held.keys, at, keys),
-            np.insert(held.entries, at, len(self) + order),
-        )
+        first = len(self) + 1
+        entries = np.arange(first, first + sum(map(len, groups)), dtype=np.uint64)
+        words, slots = np.concatenate([*map(_marks, groups), _NONE]) | entries, held.slots
+        starts = np.append(held.starts, len(self) + np.cumsum([len(group) for group in groups], dtype=np.int64))
+        if starts[-1] > MAX_LOAD * len(slots):
+            words = np.concatenate([slots[slots != 0], words])
+            slots = np.zeros(1 << int(starts[-1] / MAX_LOAD).bit_length(), np.uint64)
+        _fill(slots, words)
+        self._held = _Held((*held.groups, *groups), starts, slots)
 
     def find(self, digests: Digests) -> tuple[Rows, Rows]:
         """Returns the group of each digest (n, 32), or -1, and its row in there: (n,) and (n,)."""
@@ -68,13 +72,13 @@ class DigestTable:
         group, row = np.full(len(digests), -1, np.int64), np.zeros(len(digests), np.int64)
         first = 0
         while first < len(digests):  # a list names most digests in the order in which they were added
-            _look_up(held, digests, group, row, np.arange(first, first + 1))
-            run = 0 if group[first] < 0 else _run(held.groups[group[first]][row[first] :], digests[first:])
-            if run < MIN_RUN:
-                _look_up(held, digests, group, row, np.arange(first, len(digests)))
+            (number,), (start,) = _look_up(held, digests[first : first + 1])
+            count = 0 if number < 0 else _in_order(held.groups[number][start:], digests[first:])
+            if count < MIN_IN_ORDER:
+                group[first:], row[first:] = _look_up(held, digests[first:])
                 break
-            group[first : first + run], row[first : first + run] = group[first], row[first] + np.arange(run)
-            first += run
+            group[first : first + count], row[first : first + count] = number, start + np.arange(count)
+            first += count
         return group, row
 
     def missing(self, digests: Digests) -> Rows:
@@ -82,9 +86,9 @@ class DigestTable:
         return np.flatnonzero(self.find(digests)[0] < 0)
 
 
-def key_of(digests: Digests) -> Keys:
+def key_of(digests: Digests) -> Words:
     """Returns the keys of digests (n, 32): (n,). Equal digests have equal keys."""
-    return np.ascontiguousarray(digests).view("<u8")[:, 0]
+    return _words(digests)[:, 0]
 
 
 def by_group(group: Rows) -> list[tuple[int, Rows]]:
@@ -94,27 +98,64 @@ def by_group(group: Rows) -> list[tuple[int, Rows]]:
     return [(int(group[places[0]]), places) for places in np.split(order, ends) if len(places)]
 
 
-def _look_up(held: _Held, digests: Digests, group: Rows, row: Rows, pending: Rows) -> None:
-    """Looks up the digests at the places `pending`, and fills in group and row of those that are here."""
-    wanted = key_of(digests[pending])
-    order = np.argsort(wanted)
-    pending, wanted = pending[order], wanted[order]
-    at = np.searchsorted(held.keys, wanted)
+def _fill(slots: Words, words: Words) -> None:
+    at = _homes(words, slots)
+    while len(words):
+        is_free = slots[at] == 0
+        slots[at[is_free]] = words[is_free]
+        is_left = slots[at] != words  # of several for one slot the last is in it
+        words, at = words[is_left], _next(at[is_left], slots)
+
+
+def _look_up(held: _Held, digests: Digests) -> tuple[Rows, Rows]:
+    """Returns the group of each digest, or -1, and its row in there."""
+    group, row = np.full(len(digests), -1, np.int64), np.zeros(len(digests), np.int64)
+    pending, marks = np.arange(len(digests)), _marks(digests)
+    at = _homes(marks, held.slots)
     while len(pending):
-        is_alike = at < len(held.keys)
-        is_alike[is_alike] = held.keys[at[is_alike]] == wanted[is_alike]
-        pending, wanted, at = pending[is_alike], wanted[is_alike], at[is_alike]
-        found = _located(held, held.entries[at])
-        is_it = _are_equal(held.groups, *found, np.take(digests, pending, axis=0))
-        group[pending[is_it]], row[pending[is_it]] = found[0][is_it], found[1][is_it]
-        pending, wanted, at = pending[~is_it], wanted[~is_it], at[~is_it] + 1
+        words = held.slots[at]
+        is_left = words != 0  # one that were here would stand before the first empty slot
+        pending, marks, at, words = pending[is_left], marks[is_left], at[is_left], words[is_left]
+        alike = np.flatnonzero((words ^ marks) <= ENTRY_MASK)
+        if len(alike):
+            entries = (words[alike] & ENTRY_MASK).astype(np.int64) - 1
+            is_known = entries < held.starts[-1]
+            alike = alike[is_known]
+            found, places = _located(held, entries[is_known]), pending[alike]
+            is_it = _are_equal(held.groups, *found, np.take(digests, places, axis=0))
+            group[places[is_it]], row[places[is_it]] = found[0][is_it], found[1][is_it]
+            is_left = np.ones(len(pending), bool)
+            is_left[alike[is_it]] = False
+            pending, marks, at = pending[is_left], marks[is_left], at[is_left]
+        at = _next(at, held.slots)
+    return group, row
 
 
-def _run(there: Digests, digests: Digests) -> int:
-    """Returns how many of the digests from the first on are those that stand there, as far as it looks."""
-    count = min(len(there), len(digests), MAX_RUN)
-    is_equal = (there[:count] == digests[:count]).all(axis=1)
-    return count if is_equal.all() else int(is_equal.argmin())
+def _in_order(there: Digests, digests: Digests) -> int:
+    """Returns how many of the digests from the first on are those that stand there."""
+    count = min(len(there), len(digests))
+    differ = np.flatnonzero(_words(there[:count]).reshape(-1) != _words(digests[:count]).reshape(-1))
+    return int(differ[0]) // _WORDS if len(differ) else count
+
+
+_NONE: Words = np.empty(0, np.uint64)
+_WORDS = DIGEST_BYTES // 8
+
+
+def _words(digests: Digests) -> Words:
+    return np.ascontiguousarray(digests).view("<u8")
+
+
+def _marks(digests: Digests) -> Words:
+    return key_of(digests) & ~ENTRY_MASK
+
+
+def _homes(words: Words, slots: Words) -> Rows:
+    return (words >> np.uint64(65 - len(slots).bit_length())).astype(np.int64)
+
+
+def _next(at: Rows, slots: Words) -> Rows:
+    return (at + 1) & (len(slots) - 1)
 
 
 def _located(held: _Held, entries: Rows) -> tuple[Rows, Rows]:

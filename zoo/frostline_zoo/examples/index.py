@@ -97,9 +97,8 @@ class ExampleIndex:
         return self._known.table.missing(digests)
 
     def _let_go(self) -> None:
-        stays = [self._blobs.has(shard.digest) for shard in self._known.shards]
-        if not all(stays):
-            gone = {shard.digest: shard.spec for shard, stay in zip(self._known.shards, stays, strict=True) if not stay}
+        gone = {shard.digest: shard.spec for shard in self._known.shards if not shard.is_there()}
+        if gone:
             self._absent |= gone
             known = _Known()
             known.add([shard for shard in self._known.shards if shard.digest not in gone])

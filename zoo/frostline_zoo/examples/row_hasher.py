@@ -61,7 +61,7 @@ class _Process:
     def __init__(self) -> None:
         descriptor = _memory_file()
         try:
-            self._memory = mmap.mmap(descriptor, 2 * AREA_BYTES)
+            self._rows, self._digests = np.frombuffer(mmap.mmap(descriptor, 2 * AREA_BYTES), np.uint8).reshape(2, -1)
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(Path(row_hashing.__file__)), str(descriptor)],
                 stdin=subprocess.PIPE,
@@ -77,13 +77,12 @@ class _Process:
         requests, answers = self._process.stdin, self._process.stdout
         assert requests is not None
         assert answers is not None
-        self._memory[: len(rows)] = rows
+        self._rows[: len(rows)] = np.frombuffer(rows, np.uint8)  # for which NumPy lets go of Python's lock
         requests.write(REQUEST.pack(len(prefix), row_bytes, count) + prefix)
         requests.flush()
         if answers.read(1) != DONE:
             raise BrokenPipeError
-        digests = self._memory[AREA_BYTES : AREA_BYTES + count * DIGEST_BYTES]
-        return np.frombuffer(digests, np.uint8).reshape(count, DIGEST_BYTES)
+        return self._digests[: count * DIGEST_BYTES].reshape(count, DIGEST_BYTES).copy()
 
 
 def _memory_file() -> int:

@@ -90,6 +90,7 @@ class Shard:
         """
         self.digest = digest
         self.spec = spec
+        self._path = path
         tensors = map_tensors(path)
         try:
             self.digests: Digests = _checked(tensors["digests"], np.dtype(np.uint8), (DIGEST_BYTES,))
@@ -107,6 +108,10 @@ class Shard:
 
     def __len__(self) -> int:
         return len(self.digests)
+
+    def is_there(self) -> bool:
+        """Says whether the file has not been deleted or set aside."""
+        return self._path.exists()
 
     def gather(self, rows: Rows) -> npt.NDArray[Any]:
         """Returns copies of arrays, (k, *shape)."""
