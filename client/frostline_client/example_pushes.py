@@ -6,7 +6,6 @@ hashed here, and those that it has are not sent.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -107,37 +106,36 @@ class Push:
         self.is_stored[list(self.refused)] = False
 
     def _send(self, places: Places, patience: Patience, when_known: Callable[[], None]) -> None:
-        sent: list[Places] = []
-        answered, durable, lock, is_all_sent = 0, 0, threading.Lock(), threading.Event()
+        order = places.copy()  # in which they are sent: what cannot be read is left out
+        sent, answered, durable, is_all_sent = 0, 0, 0, False
 
         def requests() -> Iterator[pb.PushExamplesRequest | WithData]:
+            nonlocal sent, is_all_sent
             done = len(self._source) - len(places)
             yield pb.PushExamplesRequest(spec=self._source.spec)
             for piece in self._source.pieces(places):
-                with lock:
-                    sent.append(piece.places)
+                order[sent : sent + len(piece.places)] = piece.places
+                sent += len(piece.places)
                 yield WithData(pb.PushExamplesRequest(sizes=piece.sizes), piece.data)
                 done += len(piece.places)
                 self._show(done)
-            is_all_sent.set()
+            is_all_sent = True
 
         with self._stub.PushExamples(requests()) as answers:
             for answer in answers:
                 patience.progressed()
-                with lock:
-                    order = np.concatenate(sent)
                 group = order[answered : answered + len(answer.digests) // DIGEST_BYTES]
                 self.digests[group] = np.frombuffer(answer.digests, np.uint8).reshape(-1, DIGEST_BYTES)
                 self.refused.update({int(order[refused.index]): refused.reason for refused in answer.refused})
                 answered += len(group)
-                if len(group) and is_all_sent.is_set() and answered == len(order):
+                if len(group) and is_all_sent and answered == sent:
                     when_known()
                 group = order[durable : answer.durable_count]
                 self.is_stored[group] = True
                 self.is_stored[list(self.refused)] = False
                 self.sent_count += int(self.is_stored[group].sum())
                 durable += len(group)
-        if durable < sum(map(len, sent)):
+        if durable < sent:
             raise UnavailableError("the server ended the push before it had answered everything: try again")
 
     def _show(self, done: int) -> None:

@@ -17,7 +17,7 @@ from frostline.v1.blob_service_pb2_grpc import BlobServiceStub
 from frostline.v1.dataset_service_pb2_grpc import DatasetServiceStub
 from frostline_zoo.examples.lists import ExampleList
 from frostline_zoo.examples.spec import ExampleSpec, rows_digests
-from frostline_zoo.tensors import encode_tensors
+from frostline_zoo.tensors import encode_tensors, tensors_header
 
 SPEC = "array float32 3"
 X = np.arange(60, dtype=np.float32).reshape(20, 3)
@@ -126,6 +126,9 @@ BAD_LISTS = {
     "labels of another dtype": encode_tensors({"digests": DIGESTS, "labels": LABELS.astype(np.int32)}),
     "digests too short": encode_tensors({"digests": DIGESTS[:, :31]}),
     "not canonical": encode_tensors({"digests": DIGESTS}).replace(b'{"digests"', b'{ "digests"').replace(b"}} ", b"}}"),
+    "digests before labels": tensors_header([("digests", "U8", DIGESTS.shape), ("labels", "I64", LABELS.shape)])
+    + DIGESTS.tobytes()
+    + LABELS.tobytes(),
 }
 
 
