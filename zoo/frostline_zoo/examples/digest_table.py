@@ -20,7 +20,7 @@ Words = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.int64]
 
 MIN_IN_ORDER = 64
-MIN_SLOTS = 1 << 20  # 8 MiB, of which the system gives only what is touched
+MIN_SLOTS = 1 << 20  # 8 MiB, so that half a million examples come without a pause
 MAX_LOAD = 0.5
 """From a larger share of filled slots on, whoever looks for what is not there has to look through many."""
 
