@@ -168,7 +168,9 @@ def _features(data: Path, feature_bytes: int | None) -> FeatureStore:
     """Opens the features, which may take `feature_bytes` of the disk; None: half of what is free."""
     folder = data / "features"
     make_folder(folder)
-    return FeatureStore(folder, machine.disk_bytes(folder) // 2 if feature_bytes is None else feature_bytes)
+    features = FeatureStore(folder, machine.disk_bytes(folder) // 2 if feature_bytes is None else feature_bytes)
+    features.trim()
+    return features
 
 
 def _worker(kind: str, data: Path, features: FeatureStore, memory_bytes: int) -> list[str]:

@@ -109,6 +109,17 @@ def test_what_a_running_job_reads_stays(service: Any, cached: tuple[Any, Path]) 
     assert prune(service, all=True) == (40, 0)
 
 
+def test_a_server_that_starts_with_less_disk_for_features_evicts_the_rest(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path / "features")
+    for number in range(3):
+        keys = feature_keys(np.random.default_rng(number).integers(0, 256, (40, 32), dtype=np.uint8))
+        store.append(store.open(TRUNKS[number], (4000,), "float32"), keys, np.ones((40, 4000), np.float32))
+    options = ["--feature-bytes", "1MiB"]
+    with serve(tmp_path, workers=False, options=options) as address, grpc.insecure_channel(address) as channel:
+        trunks = FeatureServiceStub(channel).ListTrunks(pb.ListTrunksRequest()).trunks
+    assert sorted(trunk.row_count for trunk in trunks) == [0, 0, 40]
+
+
 @pytest.mark.parametrize(
     ("which", "code", "message"),
     [

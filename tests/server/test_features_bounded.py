@@ -93,6 +93,19 @@ def test_rows_that_a_job_reads_are_neither_evicted_nor_pruned(tmp_path: Path) ->
     assert store.size_bytes() == 0
 
 
+@pytest.mark.parametrize(("budget", "stay"), [(None, [1, 2, 3]), (2 * SIZE, [2, 3]), (0, [3])])
+def test_a_smaller_budget_evicts_at_once_but_what_a_job_reads(
+    tmp_path: Path, budget: int | None, stay: list[int]
+) -> None:
+    store = FeatureStore(tmp_path)
+    for number, seconds in ((1, 0.1), (2, 0.2), (3, 0.0)):
+        keep(store, number)
+        used(store, number, seconds)
+    with store.reading(trunk(3), "float32"):
+        FeatureStore(tmp_path, budget).trim()
+    assert kept(store) == stay
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_rows_of_a_few_bytes_are_counted_with_all_that_they_take(tmp_path: Path, dtype: str) -> None:
     keys = feature_keys(np.random.default_rng(0).integers(0, 256, (1000, 32), dtype=np.uint8))

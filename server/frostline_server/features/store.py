@@ -120,6 +120,12 @@ class FeatureStore:
             self._make_room(size_bytes, self.budget_bytes)
             rows.append(keys, *values)
 
+    def trim(self) -> None:
+        """Evicts what is more than the budget, which was larger once; not what a running job reads."""
+        if self.budget_bytes is not None:
+            with locks.awaited(self.root / "locks" / "budget", lambda: None), suppress(ExhaustedError):
+                self._make_room(0, self.budget_bytes)
+
     def size_bytes(self) -> int:
         """Returns what all segments take on disk, in bytes."""
         total = 0

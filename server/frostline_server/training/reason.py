@@ -43,4 +43,4 @@ def reason_of(
         return f"writing {told_bytes(best.size_bytes)} takes longer than is worth it, memory has room: {saved}"
     if best.kept == "memory":
         return f"the budget for features on disk has no room for {told_bytes(best.size_bytes)}, memory has: {saved}"
-    return f"each row is computed once and then read: {saved}"
+    return f"each row is computed once and then {'read' if epochs > 1 else 'kept for later jobs'}: {saved}"

@@ -103,6 +103,14 @@ def test_little_is_kept_for_later_jobs_though_the_disk_has_much_to_do(
     assert ("which is little enough for what later jobs find" in plan.reason) == (kept == "store")
 
 
+@pytest.mark.parametrize(("epochs", "why"), [(1, "once and then kept for later jobs"), (2, "once and then read")])
+def test_rows_are_read_where_more_than_one_epoch_needs_them(
+    plans: Any, recorded: Any, within: Any, epochs: int, why: str
+) -> None:
+    (plan,) = plans(within(), recorded(DEAR), stages=[{"epochs": epochs}])
+    assert f"each row is computed {why}: over {epochs} epoch" in plan.reason
+
+
 def test_layers_that_run_faster_together_than_one_by_one_are_weighed_so(
     plans: Any, recorded: Any, within: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
