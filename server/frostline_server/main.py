@@ -34,6 +34,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 @click.option("--workers/--no-workers", default=None, help="Train, import, export and predict.  [default: --workers]")
 @click.option("--feature-bytes", metavar="SIZE", help="Disk for features, as in 10GiB; 0: none.  [default: half]")
 @click.option("--feature-memory", metavar="SIZE", help="Memory for a job's features; at least 1MiB.  [default: half]")
+@click.option("--worker-growth", metavar="SIZE", help="Memory that a worker may gather.  [default: an eighth]")
 @click.option("--hub-hosts", metavar="HOST,...", help="Where networks of TF Hub are fetched from.  [default: nowhere]")
 @click.option(
     "--require-sandbox", is_flag=True, default=None, help="Do not start where files cannot be read in a full jail."

@@ -54,6 +54,8 @@ class Settings(BaseSettings):
         concurrent_calls: calls beyond these are refused.
         feature_bytes: how much disk cached features may take; 0 stores none; None: half of what is free at the start.
         feature_memory: how many bytes of features a job may have in memory; None: half of what there is at the start.
+        worker_growth: how many bytes a worker may gather before a fresh one follows; None: an eighth of the memory that
+            there is at the start.
         hub_hosts: from where networks of TF Hub are fetched, HOST or HOST:PORT; none: from nowhere.
         hub_cache: where TensorFlow's library keeps such networks, from $TFHUB_CACHE_DIR as there; None: nowhere.
         require_sandbox: whether to refuse to start where the machine lacks a lock of the jail that files are read in.
@@ -71,6 +73,7 @@ class Settings(BaseSettings):
     largest_import_bytes: int = Field(4 * GIBIBYTE, gt=0)
     feature_bytes: Bytes | None = None
     feature_memory: Bytes | None = None
+    worker_growth: Bytes | None = None
     hub_hosts: Hosts = frozenset()
     hub_cache: Path | None = Field(None, validation_alias="TFHUB_CACHE_DIR")
     require_sandbox: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,9 +104,11 @@ def build(settings: Settings, data: Path) -> Wiring:
     models, tags, datasets = Models(engine, blobs), Tags(engine), Datasets(engine, blobs)
     features = _features(data, settings.feature_bytes)
     memory_bytes = settings.feature_memory or machine.memory_bytes() // 2
+    growth_bytes = settings.worker_growth if settings.worker_growth is not None else machine.memory_bytes() // 8
+    limits = {"feature-bytes": features.budget_bytes, "feature-memory": memory_bytes, "worker-growth": growth_bytes}
     bell, sandbox = Bell(), sandbox_here()
-    workbench = Workbench(_worker("workbench", data, features, memory_bytes))
-    executor = LocalExecutor(_worker("trainer", data, features, memory_bytes), Leases(engine, models), bell)
+    workbench = Workbench(_worker("workbench", data, limits))
+    executor = LocalExecutor(_worker("trainer", data, limits), Leases(engine, models), bell)
     hub = Hub(settings.hub_cache, settings.hub_hosts)
     imports = Imports(engine, blobs, models, Jail(), workbench, hub, settings.largest_import_bytes)
     services = [
@@ -173,6 +175,6 @@ def _features(data: Path, feature_bytes: int | None) -> FeatureStore:
     return features
 
 
-def _worker(kind: str, data: Path, features: FeatureStore, memory_bytes: int) -> list[str]:
-    limits = ["--feature-bytes", str(features.budget_bytes), "--feature-memory", str(memory_bytes)]
-    return [sys.executable, "-m", "frostline_server.worker", kind, "--data", str(data), *limits]
+def _worker(kind: str, data: Path, limits: Mapping[str, int | None]) -> list[str]:
+    options = [f"--{name}={limit}" for name, limit in limits.items()]
+    return [sys.executable, "-m", "frostline_server.worker", kind, "--data", str(data), *options]

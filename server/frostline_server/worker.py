@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--feature-bytes", type=int, required=True)
     parser.add_argument("--feature-memory", type=int, required=True)
+    parser.add_argument("--worker-growth", type=int, required=True)
     parser.add_argument("--owner", required=True)
     parser.add_argument("--channel", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
@@ -45,11 +46,11 @@ def main() -> None:
     if given.kind == "trainer":
         from frostline_server.jobs.trainer import Trainer
 
-        Trainer(channel, given.owner, zoo, open_leases(zoo), given.data / "jobs").run()
+        Trainer(channel, given.owner, zoo, open_leases(zoo), given.data / "jobs", given.worker_growth).run()
     else:
         from frostline_server.jobs.bench import Bench
 
-        Bench(channel, zoo).run()
+        Bench(channel, zoo, given.worker_growth).run()
     sys.stderr.flush()
     os._exit(0)  # all is written; TensorFlow would take seconds to take itself apart
 

@@ -42,6 +42,11 @@ while (frame := channel.receive()) is not None and "stop" not in frame.header:
     elif header.get("recipe") == "deadly":
         time.sleep(0.3)
         os.kill(os.getpid(), 9)
+    elif header.get("recipe") == "last":
+        channel.send(Frame({"ready": False}))
+        channel.send(Frame({"number": header["number"], "plans": []}))
+        time.sleep(0.5)
+        break
     elif header.get("recipe", "").startswith("raw "):
         os.write(int(given["--channel"]), bytes.fromhex(header["recipe"][4:]))
         time.sleep(1000)
@@ -113,6 +118,14 @@ def test_what_an_import_kills_is_the_file_s_fault_and_the_next_call_is_answered(
         with pytest.raises(InvalidError, match="made its reader crash"):
             await workbench.take_in(Path("hostile"), {})
         assert await echo(workbench) == b"abcd"
+
+    with_workbench(command, use)
+
+
+def test_a_process_that_ends_by_itself_loses_no_call(command: list[str]) -> None:
+    async def use(workbench: Workbench) -> None:
+        calls = [workbench.plan_recipe("last") for _ in range(3)], [echo(workbench) for _ in range(3)]
+        assert await asyncio.gather(*calls[0], *calls[1]) == [[]] * 3 + [b"abcd"] * 3
 
     with_workbench(command, use)
 

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from frostline_server.jobs.channel import ChildChannel, Frame
+from frostline_server.jobs.growth import Growth
 from frostline_server.jobs.predictor import Predictor
 from frostline_server.jobs.warming import warm_up
 from frostline_server.training.planner import plan_recipe
@@ -31,10 +32,11 @@ log = structlog.get_logger()
 
 
 class Bench:
-    """Answers calls, one after the other, until the server is gone."""
+    """Answers calls, one after the other, until the server is gone or this has grown by more than `growth_bytes`."""
 
-    def __init__(self, channel: ChildChannel, zoo: ZooAccess) -> None:
+    def __init__(self, channel: ChildChannel, zoo: ZooAccess, growth_bytes: int) -> None:
         self._channel = channel
+        self._growth_bytes = growth_bytes
         self._zoo = zoo
         self._predictor = Predictor(zoo.blobs)
         self._calls: dict[str, Callable[..., Frame]] = {
@@ -50,12 +52,18 @@ class Bench:
     def run(self) -> None:
         """Warms up, says so, and answers."""
         warm_up(train=False)
+        growth = Growth(self._growth_bytes)
         self._channel.send(Frame({"ready": True}))
         while (frame := self._channel.receive()) is not None and "stop" not in frame.header:
             arguments = dict(frame.header)
             call, number = arguments.pop("call"), arguments.pop("number")
             answer = self._answer(self._calls[call], frame.payload, arguments)
+            is_last = growth.is_too_much()
+            if is_last:  # said before the answer, after which the next call comes
+                self._channel.send(Frame({"ready": False}))
             self._channel.send(Frame({**answer.header, "number": number}, answer.payload))
+            if is_last:
+                return
 
     def _answer(self, call: Callable[..., Frame], payload: bytes, arguments: dict[str, Any]) -> Frame:
         try:

@@ -37,7 +37,7 @@ class Child:
 
     Attributes:
         owner: names the process that runs now; another one after every start.
-        ready: set while the process has said that it is warm.
+        ready: set while the process has said that it is warm, and not that it ends.
     """
 
     def __init__(
@@ -65,8 +65,10 @@ class Child:
         """Starts the process, in the background."""
         self._running = asyncio.create_task(self._keep_running())
 
-    async def send(self, frame: Frame) -> None:
+    async def send(self, frame: Frame) -> str:
         """Sends a frame to the process once there is one that is warm: what came before could not have killed it.
+
+        Returns the owner that it was sent to.
 
         Raises:
             UnavailableError: the server is stopping, or it runs no workers.
@@ -78,7 +80,9 @@ class Child:
             if self._stopping or self._channel is None:
                 raise UnavailableError("the server is stopping: try again when it is back")
             try:
-                return await self._channel.send(frame)
+                owner = self.owner
+                await self._channel.send(frame)
+                return owner
             except ConnectionError:
                 self.ready.clear()
 
@@ -151,10 +155,13 @@ class Child:
         self._channel = channel = ServerChannel(*await asyncio.open_connection(sock=ours))
         try:
             while (frame := await channel.receive()) is not None:
-                if frame.header.get("ready"):
-                    self.ready.set()
-                else:
+                is_ready = frame.header.get("ready")
+                if is_ready is None:
                     self._received(frame)
+                elif is_ready:
+                    self.ready.set()
+                else:  # it ends once it has said what it still has to say
+                    self.ready.clear()
         except Exception:  # what sends nonsense has lost its way, or was taken over by a file that it read
             log.exception("a worker sent what is no message", owner=self.owner)
             process.kill()
@@ -166,7 +173,10 @@ class Child:
         status = await _end_of(process)
         await asyncio.wait([said], timeout=ENDING_SECONDS)
         if not self._stopping:
-            log.warning("a worker died", owner=self.owner, status=status)
+            if status:
+                log.warning("a worker died", owner=self.owner, status=status)
+            else:
+                log.info("a worker has grown: a fresh one follows", owner=self.owner)
         await self._died(self.owner, not self._stopping)
 
 

@@ -14,6 +14,7 @@ from frostline_server.jobs.channel import ChildChannel, Frame
 from frostline_server.jobs.checkpoint import Checkpoint
 from frostline_server.jobs.curves import Curves
 from frostline_server.jobs.executor import LEASE_SECONDS
+from frostline_server.jobs.growth import Growth
 from frostline_server.jobs.leases import Leases
 from frostline_server.jobs.records import Job, State
 from frostline_server.jobs.reporter import Reporter
@@ -33,14 +34,17 @@ log = structlog.get_logger()
 
 
 class Trainer:
-    """Runs jobs until it is told to stop or the server is gone."""
+    """Runs jobs until it is told to stop, the server is gone, or it has grown by more than `growth_bytes`."""
 
-    def __init__(self, channel: ChildChannel, owner: str, zoo: ZooAccess, leases: Leases, jobs_folder: Path) -> None:
+    def __init__(
+        self, channel: ChildChannel, owner: str, zoo: ZooAccess, leases: Leases, jobs_folder: Path, growth_bytes: int
+    ) -> None:
         self._channel = channel
         self._owner = owner
         self._zoo = zoo
         self._leases = leases
         self._jobs_folder = jobs_folder
+        self._growth_bytes = growth_bytes
         self._programs = Programs()
         self._costs = Costs()
         self._woken = threading.Event()
@@ -49,8 +53,12 @@ class Trainer:
         self._to_cancel = ""
 
     def run(self) -> None:
-        """Warms up, says so, and works. What cannot be written down ends the process: another one goes on."""
+        """Warms up, says so, and works. What cannot be written down ends the process: another one goes on.
+
+        So does one that is fresh where this one has gathered too much.
+        """
         warm_up(train=True)
+        growth = Growth(self._growth_bytes)
         self._costs.disk(self._zoo.features.root)
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
         self._channel.send(Frame({"ready": True}))
@@ -64,6 +72,9 @@ class Trainer:
             with contextlib.suppress(AbortedError):  # it is another worker's now, and that one's to end
                 self._work(job)
             self._news(job)
+            if growth.is_too_much():
+                self._channel.send(Frame({"ready": False}))
+                return
 
     def _work(self, job: Job) -> None:
         log.info("a job starts", job=str(job.name), attempt=job.attempt)

@@ -67,6 +67,7 @@ class Workbench:
         self._numbers = itertools.count(1)
         self._one_at_a_time = asyncio.Lock()
         self._answer: tuple[int, asyncio.Future[Frame]] | None = None
+        self._asked = ""
 
     @property
     def ready(self) -> asyncio.Event:
@@ -190,9 +191,9 @@ class Workbench:
         async with self._one_at_a_time:
             number = next(self._numbers)
             answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-            self._answer = number, answer
+            self._answer, self._asked = (number, answer), ""
             try:
-                await self._send(Frame({"call": call, "number": number, **arguments}, payload))
+                self._asked = await self._send(Frame({"call": call, "number": number, **arguments}, payload))
                 frame = await asyncio.wait_for(answer, CALL_SECONDS)
             except TimeoutError:
                 self._child.kill()
@@ -203,9 +204,9 @@ class Workbench:
             raise _error_from(frame.header["error"])
         return frame
 
-    async def _send(self, frame: Frame) -> None:
+    async def _send(self, frame: Frame) -> str:
         try:
-            await asyncio.wait_for(self._child.send(frame), START_SECONDS)
+            return await asyncio.wait_for(self._child.send(frame), START_SECONDS)
         except TimeoutError:
             raise UnavailableError("the server's workers do not start: its log says why") from None
 
@@ -213,8 +214,8 @@ class Workbench:
         if self._answer is not None and self._answer[0] == frame.header["number"] and not self._answer[1].done():
             self._answer[1].set_result(frame)
 
-    async def _died(self, _owner: str, _crashed: bool) -> None:
-        if self._answer is not None and not self._answer[1].done():
+    async def _died(self, owner: str, _crashed: bool) -> None:
+        if owner == self._asked and self._answer is not None and not self._answer[1].done():
             self._answer[1].set_exception(_DiedError())
 
 

@@ -1,0 +1,25 @@
+"""How much a worker has gathered: TensorFlow keeps what it has compiled, some megabytes a network, and never lets go.
+
+A worker that has grown too much ends after what it is at, and a fresh one follows it.
+"""
+
+from __future__ import annotations
+
+from frostline_server.machine import resident_bytes
+
+LEAST_WORK = 16
+"""However large the networks are, so much is done before the seconds that a fresh worker takes to get warm."""
+
+
+class Growth:
+    """How much this process has grown since it was warm."""
+
+    def __init__(self, allowed_bytes: int) -> None:
+        self._allowed_bytes = allowed_bytes
+        self._warm_bytes = resident_bytes()
+        self._done = 0
+
+    def is_too_much(self) -> bool:
+        """Says whether a fresh process should follow. Called once a piece of work is done."""
+        self._done += 1
+        return self._done >= LEAST_WORK and resident_bytes() - self._warm_bytes > self._allowed_bytes
