@@ -69,6 +69,17 @@ def test_only_what_runs_in_a_worker_imports_keras() -> None:
     assert {module for module in users if not f"{module}.".startswith(MAY_USE_KERAS)} == set()
 
 
+LOADERS = re.compile(
+    r"\b(load_model|load_weights|deserialize_keras_object|enable_unsafe_deserialization|saved_model\.load)\b"
+)
+
+
+def test_nobody_calls_what_loads_files_by_running_what_they_say() -> None:
+    sources = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    assert len(sources) > 200
+    assert [str(path) for path in sources if LOADERS.search(path.read_text())] == []
+
+
 WRITES_ONNX = "frostline_zoo.networks.onnx_writer."
 
 

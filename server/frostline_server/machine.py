@@ -23,13 +23,6 @@ def disk_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free + sum(_sizes(folder))
 
 
-def resident_bytes() -> int:
-    """Returns how much memory this process has; 0 where the system does not say."""
-    with suppress(OSError):
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return 0
-
-
 def _available_bytes(root: Path) -> int:
     with suppress(OSError):
         for line in (root / "proc/meminfo").read_text().splitlines():

@@ -200,7 +200,7 @@ def test_features_that_were_not_kept_are_shown_so(frostline: Frostline) -> None:
         ("models tag signs latest", "signs:latest is kept by the server: use another tag"),
         ("datasets show signs@9", "no signs@9: its newest version is 1"),
         ("datasets delete nothing", "no dataset nothing: see the datasets there are (frostline datasets list)"),
-        ("jobs show abcdefghijkl", "no job abcdefghijkl"),
+        ("jobs show abcdefghijkl", "no job abcdefghijkl: see the jobs there are (frostline jobs list)"),
     ],
 )
 def test_refusals_name_things_as_one_types_them(frostline: Frostline, command: str, line: str) -> None:

@@ -24,10 +24,12 @@ Y = np.arange(30) % 3
 
 @pytest.fixture
 def zoo(bare_server: Any) -> Iterator[Client]:
+    staging = bare_server.data / "staging"
+    others = set(staging.iterdir())  # unfinished uploads of other tests
     with Client(bare_server.address) as client:
         yield client
     deadline = time.monotonic() + 10  # a broken stream's last shard may just be on its way
-    while list((bare_server.data / "staging").iterdir()):
+    while set(staging.iterdir()) - others:
         assert time.monotonic() < deadline
         time.sleep(0.01)
 

@@ -113,9 +113,17 @@ def test_a_full_disk_is_an_exhausted_resource() -> None:
     assert "secret" not in str(refusal)
 
 
-def test_a_field_that_is_wrong_is_named() -> None:
-    refusal = answer_of(InvalidError("too many", field="digests"), CALLS["one for one"])
-    assert [violation.field for violation in details_of(refusal, BadRequest).field_violations] == ["digests"]
+@pytest.mark.parametrize(
+    ("metadata", "field"),
+    [
+        ({"field": "digests"}, "digests"),
+        ({"key": "stages[0].epochs"}, "recipe.stages[0].epochs"),
+        ({"key": ""}, "recipe"),
+    ],
+)
+def test_a_field_that_is_wrong_is_named(metadata: dict[str, str], field: str) -> None:
+    refusal = answer_of(InvalidError("too many", **metadata), CALLS["one for one"])
+    assert [violation.field for violation in details_of(refusal, BadRequest).field_violations] == [field]
 
 
 def test_a_long_message_is_cut_so_that_it_arrives() -> None:

@@ -117,6 +117,14 @@ def test_a_malformed_recipe_is_refused_by_the_key(changes: dict[str, Any], messa
         Recipe.parse(json.dumps({key: value for key, value in {**MINIMAL, **changes}.items() if value is not None}))
 
 
+@pytest.mark.parametrize(
+    ("text", "key"), [('{"name": "a", "name": "b"}', "name"), ('{"data": {"train": "a", "train": "b"}}', "train")]
+)
+def test_a_key_that_stands_twice_is_refused(text: str, key: str) -> None:
+    with pytest.raises(InvalidError, match=f"recipe: {key} stands twice in one object"):
+        Recipe.parse(text)
+
+
 def test_text_that_is_no_json_object_is_refused() -> None:
     for text in ("", "{", "[1]", "[" * 100_000):
         with pytest.raises(InvalidError):

@@ -201,7 +201,10 @@ def test_unknown_and_malformed_names_are_refused(jobs: Any) -> None:
         (jobs.ResumeJob, pb.ResumeJobRequest),
         (lambda request: list(jobs.WatchJob(request)), pb.WatchJobRequest),
     ):
-        assert refusal(call, request(name=unknown)) == (grpc.StatusCode.NOT_FOUND, f"no {unknown}")
+        assert refusal(call, request(name=unknown)) == (
+            grpc.StatusCode.NOT_FOUND,
+            f"no {unknown}: see the jobs there are",
+        )
         assert refusal(call, request(name=malformed))[0] == grpc.StatusCode.INVALID_ARGUMENT
     negative = pb.WatchJobRequest(name=unknown, after_sequence=-1)
     assert refusal(lambda request: list(jobs.WatchJob(request)), negative)[0] == grpc.StatusCode.INVALID_ARGUMENT

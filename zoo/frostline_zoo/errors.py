@@ -3,7 +3,7 @@
 ZooError
 ├── InvalidError            the request is malformed, or does not fit what it names
 ├── NotFoundError           the zoo holds no such thing
-├── AlreadyExistsError      the name, or the request id, is taken by different content
+├── AlreadyExistsError      the request id is taken by a different request
 ├── FailedPreconditionError the thing is not in a state that allows this
 ├── OutOfRangeError         an offset is not where the thing ends
 ├── AbortedError            somebody else was faster: read again and retry
@@ -43,7 +43,7 @@ class NotFoundError(ZooError):
 
 
 class AlreadyExistsError(ZooError):
-    """The name, or the request id, is taken by different content."""
+    """The request id is taken by a different request."""
 
     default_reason = "ALREADY_EXISTS"
 

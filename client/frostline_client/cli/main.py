@@ -72,7 +72,7 @@ def main() -> None:
     sys.exit(cli())
 
 
-_LIST = re.compile(r": see the (?:(?P<kind>models|datasets) there are|(?:versions|tags) of model (?P<model>\S+))$")
+_LIST = re.compile(r": see the (?:(?P<kind>models|datasets|jobs) there are|(?:versions|tags) of model (?P<model>\S+))$")
 
 
 def _line(error: Exception) -> str:

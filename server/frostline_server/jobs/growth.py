@@ -5,7 +5,9 @@ A worker that has grown too much ends after what it is at, and a fresh one follo
 
 from __future__ import annotations
 
-from frostline_server.machine import resident_bytes
+import os
+from contextlib import suppress
+from pathlib import Path
 
 LEAST_WORK = 16
 """However large the networks are, so much is done before the seconds that a fresh worker takes to get warm."""
@@ -16,10 +18,17 @@ class Growth:
 
     def __init__(self, allowed_bytes: int) -> None:
         self._allowed_bytes = allowed_bytes
-        self._warm_bytes = resident_bytes()
+        self._warm_bytes = _resident_bytes()
         self._done = 0
 
     def is_too_much(self) -> bool:
         """Says whether a fresh process should follow. Called once a piece of work is done."""
         self._done += 1
-        return self._done >= LEAST_WORK and resident_bytes() - self._warm_bytes > self._allowed_bytes
+        return self._done >= LEAST_WORK and _resident_bytes() - self._warm_bytes > self._allowed_bytes
+
+
+def _resident_bytes() -> int:
+    """Returns how much memory this process has; 0 where the system does not say."""
+    with suppress(OSError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0

@@ -141,7 +141,7 @@ class Jobs:
 def _row(connection: Connection, name: JobName) -> Row[Any]:
     row = connection.execute(select(jobs).where(jobs.c.name == name.job)).first()
     if row is None:
-        raise NotFoundError(f"no {name}")
+        raise NotFoundError(f"no {name}: see the jobs there are", reason="JOB_NOT_FOUND", name=str(name))
     return row
 
 

@@ -85,10 +85,18 @@ def status_of(error: ZooError) -> Status:
     if isinstance(error, NotFoundError | CorruptError) and resource:
         kind = resource.split("/")[-2] if "/" in resource else "blobs"
         _add(status, ResourceInfo(resource_type=kind, resource_name=resource, description=status.message))
-    if isinstance(error, InvalidError) and "field" in error.metadata:
-        violation = BadRequest.FieldViolation(field=error.metadata["field"], description=status.message)
+    field = _field_of(error)
+    if isinstance(error, InvalidError) and field:
+        violation = BadRequest.FieldViolation(field=field, description=status.message)
         _add(status, BadRequest(field_violations=[violation]))
     return status
+
+
+def _field_of(error: ZooError) -> str:
+    """Returns the field of the request that an error is about, as in `recipe.stages[0].epochs`; empty: none of them."""
+    if "key" in error.metadata:  # of a recipe
+        return ".".join(filter(None, ["recipe", error.metadata["key"]]))
+    return error.metadata.get("field", "")
 
 
 def _status(code: grpc.StatusCode, message: str, reason: str, metadata: Mapping[str, str]) -> Status:

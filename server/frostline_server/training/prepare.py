@@ -131,24 +131,29 @@ def _check_monitors(recipe: Recipe, objective: Objective, has_validation: bool) 
         monitor = stage.early_stopping.monitor if stage.early_stopping else None
         if monitor is not None and monitor not in names:
             place = f"stages[{number}].early_stopping.monitor"
-            raise InvalidError(f"recipe: {place} is {monitor!r}: use {', '.join(names)}", reason="BAD_RECIPE")
+            text = f"recipe: {place} is {monitor!r}: use {', '.join(names)}"
+            raise InvalidError(text, reason="BAD_RECIPE", key=place)
 
 
 def _parts(
     recipe: Recipe, examples: Examples, zoo: ZooAccess, objective: Objective, network: Network
 ) -> tuple[Part, Part | None]:
-    train = _part(recipe.data.train, examples, np.arange(len(examples)), objective, network)
+    with named_by("data.train"):
+        train = _part(recipe.data.train, examples, np.arange(len(examples)), objective, network)
     if recipe.data.validation is not None:
-        others = zoo.datasets.open(recipe.data.validation)
-        return train, _part(recipe.data.validation, others, np.arange(len(others)), objective, network)
+        with named_by("data.validation"):
+            others = zoo.datasets.open(recipe.data.validation)
+            return train, _part(recipe.data.validation, others, np.arange(len(others)), objective, network)
     if recipe.data.fraction is None:
         return train, None
     shuffled = np.random.default_rng(recipe.data.seed).permutation(len(examples))
     count = round(len(examples) * recipe.data.fraction)
     if not 0 < count < len(examples):
         raise InvalidError(
-            f"a validation fraction of {recipe.data.fraction} of {len(examples)} examples leaves none on one side: "
-            "choose another fraction"
+            f"recipe: data.validation.fraction is {recipe.data.fraction}, which of {len(examples)} examples "
+            "leaves none on one side: choose another",
+            reason="BAD_RECIPE",
+            key="data.validation.fraction",
         )
     held_out, kept = np.sort(shuffled[:count]), np.sort(shuffled[count:])
     return (

@@ -145,7 +145,7 @@ class Recipe:
             InvalidError: the text is not JSON, or not a recipe; the message names the key and lists what is allowed.
         """
         try:
-            place = Place(json.loads(text, parse_constant=_refuse_constant))
+            place = Place(json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once_each))
             json.dumps(place.value, ensure_ascii=False).encode()  # a lone half of a surrogate pair is no text
         except (ValueError, RecursionError) as error:
             raise InvalidError("the recipe is not JSON text", reason="BAD_RECIPE") from error
@@ -201,6 +201,15 @@ def _check_origin(place: Place, fields: dict[str, Place]) -> None:
     for stage in fields["stages"].items("") if "stages" in fields else []:
         if stage.value.get("freeze") not in (None, "none"):
             Place(stage.value["freeze"], f"{stage.path}.freeze").refuse("without a base there is nothing to freeze")
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in fields:
+            raise InvalidError(f"recipe: {key} stands twice in one object: write it once", reason="BAD_RECIPE", key=key)
+        fields[key] = value
+    return fields
 
 
 def _refuse_constant(name: str) -> None:

@@ -60,7 +60,9 @@ def checked_page_size(page_size: int) -> int:
     """Returns how many rows a page has. Raises InvalidError where `page_size` is negative."""
     if page_size < 0:
         raise InvalidError(
-            f"page_size {page_size} is negative: leave it out for {DEFAULT_PAGE_SIZE}", reason="BAD_PAGE_SIZE"
+            f"page_size {page_size} is negative: leave it out for {DEFAULT_PAGE_SIZE}",
+            reason="BAD_PAGE_SIZE",
+            field="page_size",
         )
     return min(page_size or DEFAULT_PAGE_SIZE, LARGEST_PAGE_SIZE)
 
@@ -77,5 +79,6 @@ def decode_token(of: str, page_token: str, kind: type[_Key]) -> _Key:
     except (binascii.Error, ValueError, TypeError):
         listed = last = None
     if listed != of or not isinstance(last, kind):
-        raise InvalidError("page_token did not come from this list: start without one", reason="BAD_PAGE_TOKEN")
+        message = "page_token did not come from this list: start without one"
+        raise InvalidError(message, reason="BAD_PAGE_TOKEN", field="page_token")
     return last

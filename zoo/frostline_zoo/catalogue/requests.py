@@ -71,7 +71,7 @@ def checked_request_id(request_id: str) -> str:
             raise ValueError(request_id)
     except ValueError:
         message = f"request_id {request_id[:80]!r} is not a UUID: write it as in {uuid.UUID(int=0)}"
-        raise InvalidError(message, reason="BAD_REQUEST_ID") from None
+        raise InvalidError(message, reason="BAD_REQUEST_ID", field="request_id") from None
     return request_id
 
 
