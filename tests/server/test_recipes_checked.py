@@ -96,8 +96,16 @@ def test_a_cut_between_the_calls_of_a_shared_layer_is_refused(zoo: Client) -> No
         ({"stages": [{"freeze": "none", "optimizer": "Adm"}]}, "stages[0].optimizer", "Adam"),
         ({"loss": "SparseCrossentropy"}, "loss", "SparseCategoricalCrossentropy"),
         ({"metrics": ["acuracy"]}, "metrics[0]", "SparseCategoricalAccuracy"),
-        ({"data": {"train": "quads", "validation": {"fraction": 0.01}}}, "validation fraction of 0.01", "40 examples"),
-        ({"data": {"train": "quads", "validation": {"fraction": 0.99}}}, "validation fraction of 0.99", "40 examples"),
+        (
+            {"data": {"train": "quads", "validation": {"fraction": 0.01}}},
+            "data.validation.fraction is 0.01",
+            "40 examples",
+        ),
+        (
+            {"data": {"train": "quads", "validation": {"fraction": 0.99}}},
+            "data.validation.fraction is 0.99",
+            "40 examples",
+        ),
     ],
 )
 def test_what_can_not_be_made_is_refused_by_its_key(zoo: Client, changes: dict[str, Any], key: str, said: str) -> None:

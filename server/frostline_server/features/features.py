@@ -42,8 +42,6 @@ class Features:
         examples: what they are the features of.
         below: the features of the cut that these are computed from; None: the examples.
         kept: their rows in the store.
-        computed: how many rows were computed here.
-        reused: how many were found.
     """
 
     def __init__(
@@ -70,8 +68,8 @@ class Features:
         """
         self.tensors = tuple(tensors)
         self.examples = examples
-        self.computed = 0
-        self.reused = 0
+        self._made = 0
+        self._found = 0
         self._noted = 0
         self._asked = 0  # of the cut below
         self.below = below
@@ -86,6 +84,19 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.examples.digests)
+
+    @property
+    def computed(self) -> int:
+        """How many rows a trunk computed: here, or where rows are only rounded here, below."""
+        if self._make_trunk is not None:
+            return self._made
+        return self.below.computed if self.below is not None else 0
+
+    @property
+    def reused(self) -> int:
+        """How many rows were found; what an example is itself, is neither found nor computed."""
+        rounded = self._made - self.computed if self._make_trunk is None and self.below is not None else 0
+        return self._found + rounded
 
     @property
     def row_bytes(self) -> int:
@@ -239,11 +250,11 @@ class Features:
         if into_memory:
             self._hold(view, there, missing)
             return
-        self.reused += len(there)
+        self._found += len(there)
         self._listener.filled(len(there), 0)
         with self._in_flight(missing, view) as computing:
             for chunk, _ in computing:
-                self._listener.filled(len(chunk), len(chunk))
+                self._listener.filled(len(chunk), self._counted(len(chunk)))
 
     def _read_into(self, out: list[Array], places: Array, view: int) -> int:
         """Reads rows to their places in `out`, computes those that are not there whole, and returns how many."""
@@ -260,8 +271,8 @@ class Features:
             for chunk, computed in computing:
                 for array, rows in zip(held, computed, strict=True):
                     array[chunk] = rows
-                self._listener.filled(len(chunk), len(chunk))
-        self.reused += len(there) - lost
+                self._listener.filled(len(chunk), self._counted(len(chunk)))
+        self._found += len(there) - lost
         self._memory[view] = held
 
     def _hold_stored(self, view: int, there: Array, held: list[Array]) -> int:
@@ -273,9 +284,13 @@ class Features:
             if not are_all:
                 for array, read in zip(held, rows, strict=True):
                     array[chunk] = read
-            self._listener.filled(len(chunk), computed)
+            self._listener.filled(len(chunk), self._counted(computed))
             lost += computed
         return lost
+
+    def _counted(self, rows: int) -> int:
+        """Returns how many of some rows that were made are computed: what is an input, or only rounded, is not."""
+        return rows if self._make_trunk is not None else 0
 
     def _in_flight(self, places: Array, view: int) -> AbstractContextManager[Iterator[tuple[Array, list[Array]]]]:
         """Gives chunks of places and their rows, computed. Few rows are cut up too, so that others are in flight."""
@@ -309,7 +324,7 @@ class Features:
             self.below._keep(below, places, view)
         kept = [tensor.rounded(rows) for tensor, rows in zip(self.tensors, exact, strict=True)]
         with self._changing:
-            self.computed += len(places)
+            self._made += len(places)
         if self.kept.is_written:
             self.kept.add(Computed(places, view, kept))
         return kept, exact

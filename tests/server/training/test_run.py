@@ -155,6 +155,16 @@ def test_early_stopping_keeps_the_best_epochs_figures(digits: Digits, run: Runs)
     assert outcome.metrics["val_loss"] == min(losses) == losses[outcome.stages[0].best_epoch]
 
 
+def test_inputs_are_not_counted_as_computed_and_rows_that_are_only_rounded_neither(digits: Digits, run: Runs) -> None:
+    digits("digits")
+    scratch = run("base", head=DEEP, stages=[{"epochs": 1}])
+    assert [(stage.rows_computed, stage.rows_reused) for stage in scratch.stages] == [(0, 0)]
+    exact = run("exact", base="base", head=HEAD, stages=[{"epochs": 1}]).stages[0]
+    rounded = run("rounded", base="base", head=HEAD, stages=[{"epochs": 1}], cache={"dtype": "float16"}).stages[0]
+    assert exact.rows_computed > 0
+    assert (rounded.rows_computed, rounded.rows_reused) == (0, exact.rows_computed)
+
+
 REFUSED = [
     ({"head": [{"Dens": {}}]}, r"head\[0\]: 'Dens' is not a known layer: did you mean Dense\? Use "),
     (
