@@ -135,9 +135,10 @@ class Datasets:
             raise InvalidError(f"x has {len(examples)} examples and y {len(labels)} labels: give each its label")
         if not len(examples):
             raise InvalidError("x has no examples: a dataset needs at least one", reason="EMPTY_DATASET")
-        return self._push(
-            name, ArraySource(examples), labels, class_names or found_names, {}, append, on_error, progress
-        )
+        class_names = class_names or found_names
+        if labels is not None:
+            _check(labels, len(class_names))
+        return self._push(name, ArraySource(examples), labels, class_names, {}, append, on_error, progress)
 
     def push_file(
         self,
@@ -230,6 +231,9 @@ class Datasets:
         dataset = names.dataset_name(name)
         push = Push(self._stub, source, progress)
         early: list[tuple[bytes, Future[str]]] = []
+        if source.refused and on_error == "refuse":
+            named = {source.name(place): reason for place, reason in sorted(source.refused.items())}
+            raise _refusal(named, len(source))
 
         def listed() -> bytes:
             kept = push.kept()
@@ -288,3 +292,17 @@ def _labels(y: npt.ArrayLike | None) -> tuple[npt.NDArray[Any] | None, tuple[str
     if labels.ndim == 1 and labels.dtype.kind in "biu":
         return labels.astype(np.int64), ()
     return labels.astype(np.float64 if labels.dtype == np.float64 else np.float32), ()
+
+
+def _check(labels: npt.NDArray[Any], class_count: int) -> None:
+    """Refuses labels that the server would refuse, before examples are sent."""
+    if labels.dtype.kind == "f":
+        good, rule = np.isfinite(labels), "labels have to be numbers"
+    elif class_count:
+        good, rule = (labels >= 0) & (labels < class_count), f"there are {class_count} classes, counted from 0"
+    else:
+        good, rule = labels >= 0, "classes are counted from 0"
+    if not good.all():
+        place = tuple(int(side) for side in np.argwhere(~good)[0])
+        where = f"labels[{','.join(map(str, place))}]"
+        raise InvalidError(f"{where} is {labels[place]}: {rule}", reason="BAD_LABELS")

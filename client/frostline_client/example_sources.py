@@ -74,22 +74,26 @@ class Source(ABC):
 
 
 class ArraySource(Source):
-    """The rows of an array (n, ...)."""
+    """The rows of an array (n, ...). What is no number is refused here as the server would, before anything is sent."""
 
     def __init__(self, x: npt.NDArray[Any]) -> None:
         """Raises InvalidError where the rows cannot be examples."""
         super().__init__(array_spec(x))
         self._x = x
         self._dtype = x.dtype.newbyteorder("<")
+        self._rows_per_message = max(1, MESSAGE_BYTES // x[:1].nbytes)
+        if x.dtype.kind == "f":
+            self.refused = self._without_numbers()
 
     def __len__(self) -> int:
         return len(self._x)
 
     def pieces(self, places: Places) -> Iterator[Piece]:
         """Yields the rows, about 1 MiB at a time."""
-        rows = max(1, MESSAGE_BYTES // self._x[:1].nbytes)
-        for start in range(0, len(places), rows):
-            part = places[start : start + rows]
+        if self.refused:
+            places = places[~np.isin(places, list(self.refused))]
+        for start in range(0, len(places), self._rows_per_message):
+            part = places[start : start + self._rows_per_message]
             first, last = int(part[0]), int(part[-1])
             is_run = last - first == len(part) - 1  # a slice, which unlike a selection is not copied twice
             chosen = self._x[first : last + 1] if is_run else self._x[part]
@@ -99,6 +103,16 @@ class ArraySource(Source):
     def name(self, place: int) -> str:
         """Returns `x[place]`."""
         return f"x[{place}]"
+
+    def _without_numbers(self) -> dict[int, str]:
+        found: dict[int, str] = {}
+        for start in range(0, len(self._x), self._rows_per_message):
+            bad = ~np.isfinite(self._x[start : start + self._rows_per_message])
+            for place in np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1)).tolist() if bad.any() else ():
+                where = tuple(int(side) for side in np.argwhere(bad[place])[0])
+                kind = "NaN" if np.isnan(self._x[start + place][where]) else "infinity"
+                found[start + place] = f"has {kind} at {','.join(map(str, where))}"
+        return found
 
 
 class FileSource(Source):

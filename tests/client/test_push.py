@@ -20,6 +20,7 @@ from frostline_client.errors import InvalidError, NotFoundError
 
 X = np.random.default_rng(8).integers(0, 256, (30, 5, 4), np.uint8)
 Y = np.arange(30) % 3
+NEVER_STORED = X ^ 0x55
 
 
 @pytest.fixture
@@ -49,6 +50,10 @@ def folder(tmp_path: Path) -> Path:
             suffix, format = (("png", "PNG"), ("jpg", "JPEG"), ("JPEG", "JPEG"), ("PNG", "PNG"))[shade]
             (tmp_path / "pets" / name / f"{shade}.{suffix}").write_bytes(image(40 * number + shade, format))
     return tmp_path / "pets"
+
+
+def stored(data: Path) -> set[Path]:
+    return set((data / "blobs").glob("*/*/*"))
 
 
 def is_there(zoo: Client, name: str) -> bool:
@@ -100,12 +105,14 @@ def test_progress_is_told_in_examples_and_ends_complete(zoo: Client) -> None:
     assert [done for done, _ in told] == sorted(done for done, _ in told)
 
 
-def test_nan_refuses_the_push_and_is_named_or_left_out_as_asked(zoo: Client) -> None:
+def test_nan_refuses_the_push_and_is_named_or_left_out_as_asked(zoo: Client, bare_server: Any) -> None:
     x = X.astype(np.float32)
     x[3, 2, 1], x[5, 0, 0] = np.nan, np.inf
+    before = stored(bare_server.data)
     with pytest.raises(InvalidError, match=r"2 of 30 .*x\[3\] has NaN at 2,1; x\[5\] has infinity at 0,0"):
         zoo.datasets.push("nan", x, Y)
     assert not is_there(zoo, "nan")
+    assert stored(bare_server.data) == before
     kept = zoo.datasets.push("nan", x, Y, on_error="skip")
     assert kept.example_count == 28
     assert kept.refused == {"x[3]": "has NaN at 2,1", "x[5]": "has infinity at 0,0"}
@@ -116,10 +123,10 @@ def test_nan_refuses_the_push_and_is_named_or_left_out_as_asked(zoo: Client) -> 
     ("x", "y", "options", "complaint"),
     [
         (X[:0], None, {}, "at least one"),
-        (X, Y[:7], {}, "x has 30 examples and y 7 labels"),
-        (X, Y - 1, {}, r"labels\[0\] is -1"),
-        (X, Y, {"class_names": ["a", "b"]}, r"labels\[2\] is 2: there are 2 classes"),
-        (X, np.full(30, np.nan), {}, "labels have to be numbers"),
+        (NEVER_STORED, Y[:7], {}, "x has 30 examples and y 7 labels"),
+        (NEVER_STORED, Y - 1, {}, r"labels\[0\] is -1"),
+        (NEVER_STORED, Y, {"class_names": ["a", "b"]}, r"labels\[2\] is 2: there are 2 classes"),
+        (NEVER_STORED, np.full(30, np.nan), {}, "labels have to be numbers"),
         (np.arange(9), None, {}, r"push \(examples, ...\)"),
         (X.astype(str), None, {}, "push numbers"),
         (X.astype(complex), None, {}, "push numbers"),
@@ -127,10 +134,14 @@ def test_nan_refuses_the_push_and_is_named_or_left_out_as_asked(zoo: Client) -> 
         (np.zeros((3, 0)), None, {}, "with values"),
     ],
 )
-def test_arrays_that_make_no_dataset_are_refused(zoo: Client, x: Any, y: Any, options: Any, complaint: str) -> None:
+def test_arrays_that_make_no_dataset_are_refused_and_nothing_is_sent(
+    zoo: Client, bare_server: Any, x: Any, y: Any, options: Any, complaint: str
+) -> None:
+    before = stored(bare_server.data)
     with pytest.raises(InvalidError, match=complaint):
         zoo.datasets.push("bad", x, y, **options)
     assert not is_there(zoo, "bad")
+    assert stored(bare_server.data) == before
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "a b", "../x", "x" * 64])

@@ -118,6 +118,13 @@ def test_refused_examples_are_named_by_their_place_and_not_stored(wire: Wire) ->
     assert answer.digests == bytes(96)
 
 
+def test_arrays_that_hold_what_is_no_number_are_refused_whoever_sends_them(wire: Wire) -> None:
+    rows = np.ones((4, 3), np.float32)
+    rows[1, 2], rows[3, 0] = np.nan, -np.inf
+    answer, _ = wire.push(pb.PushExamplesRequest(spec="array float32 3", data=rows.tobytes()))
+    assert {refusal.index: refusal.reason for refusal in answer.refused} == {1: "has NaN at 2", 3: "has infinity at 0"}
+
+
 BAD_LISTS = {
     "not safetensors": b"hello",
     "no digests": encode_tensors({"labels": LABELS}),

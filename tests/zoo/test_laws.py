@@ -279,14 +279,17 @@ def test_names_flags_and_initializers_change_no_digest(plan: Plan) -> None:
 
 
 @few
-@given(plans())
-def test_the_head_of_the_trunk_is_the_network_at_every_legal_cut(plan: Plan) -> None:
+@given(plans(), st.randoms(use_true_random=False))
+def test_the_head_of_the_trunk_is_the_network_at_every_legal_cut(plan: Plan, chance: random.Random) -> None:
+    """At every layer, and at some cuts that take two or three layers to say."""
     from frostline_zoo.networks.split import split
 
     network = built(described(made(plan)))
+    layers = [layer.name for layer in network.manifest.layers]
+    several = [chance.sample(layers, min(len(layers), size)) for size in (2, 2, 3, 3)]
     x = examples(network.manifest)
     expected = outputs_of(network.model, x)
-    for names in [[], *([layer.name] for layer in network.manifest.layers)]:
+    for names in [[], *([name] for name in layers), *several]:
         try:
             cut = cut_through(network.manifest, names)
         except InvalidError:
