@@ -64,6 +64,11 @@ def test_the_layers_of_the_server_import_only_downwards() -> None:
     assert [(module, imported) for module, imported in server if height(imported) > height(module)] == []
 
 
+def test_only_who_puts_a_server_together_chooses_a_blob_store() -> None:
+    users = {module for module, imported in IMPORTS if imported.startswith("frostline_zoo.blobs.local.")}
+    assert users == {"frostline_server.wiring"}
+
+
 def test_only_what_runs_in_a_worker_imports_keras() -> None:
     users = {module for module, imported in IMPORTS if f"{imported}.".startswith(KERAS)}
     assert {module for module in users if not f"{module}.".startswith(MAY_USE_KERAS)} == set()

@@ -56,6 +56,21 @@ class BlobStoreContract:
         assert store.get(digest_of(LARGE)) == LARGE
         assert not (tmp_path / "file").exists()
 
+    def test_a_staged_file_is_filled_and_put(self, store: BlobStore) -> None:
+        with store.stage() as staged:
+            staged.append(b"hello ")
+            staged.append(b"there")
+            store.put_staged(staged, staged.digest)
+        assert store.get(digest_of(b"hello there")) == b"hello there"
+        with store.stage() as staged:
+            staged.append(b"never put")
+        assert list(store.staging.iterdir()) == []
+
+    def test_a_file_of_this_machine_has_a_blob_s_bytes(self, store: BlobStore) -> None:
+        assert store.local_path(store.put(LARGE)).read_bytes() == LARGE
+        with pytest.raises(NotFoundError, match=ABSENT):
+            store.local_path(ABSENT)
+
     def test_a_file_with_another_digest_is_refused_and_leaves_nothing(self, store: BlobStore, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"other")
         with pytest.raises(InvalidError, match=ABSENT) as refusal, StagedFile(tmp_path / "file") as staged:

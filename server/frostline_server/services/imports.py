@@ -22,8 +22,8 @@ from frostline_server.services.conversion import version_to_proto
 from frostline_server.services.hub import TARBALL, Hub, is_handle
 from frostline_server.services.import_reports import notes_of, report_to_proto
 from frostline_server.services.pieces import Writing, check_piece, read_ahead
-from frostline_zoo.blobs.local import LocalBlobStore
 from frostline_zoo.blobs.staged import StagedFile
+from frostline_zoo.blobs.store import BlobStore
 from frostline_zoo.catalogue.database import reading
 from frostline_zoo.catalogue.models import Models
 from frostline_zoo.catalogue.requests import answered, checked_request_id, once
@@ -45,7 +45,7 @@ class Imports:
     def __init__(
         self,
         engine: Engine,
-        blobs: LocalBlobStore,
+        blobs: BlobStore,
         models: Models,
         jail: Jail,
         workbench: Workbench,

@@ -16,8 +16,8 @@ from frostline_server.jobs.workbench import Workbench
 from frostline_server.services.conversion import model_to_proto, tag_to_proto, version_to_proto
 from frostline_server.services.imports import Imports
 from frostline_server.services.pieces import read_ahead
-from frostline_zoo.blobs.local import LocalBlobStore
 from frostline_zoo.blobs.staged import PIECE_BYTES
+from frostline_zoo.blobs.store import BlobStore
 from frostline_zoo.catalogue.models import Models
 from frostline_zoo.catalogue.tags import Tags
 from frostline_zoo.errors import InvalidError
@@ -29,9 +29,7 @@ EXPORT_FORMATS = ("keras", "saved_model", "onnx", "safetensors")
 class ModelService(ModelServiceServicer):
     """Keeps models."""
 
-    def __init__(
-        self, models: Models, tags: Tags, blobs: LocalBlobStore, imports: Imports, workbench: Workbench
-    ) -> None:
+    def __init__(self, models: Models, tags: Tags, blobs: BlobStore, imports: Imports, workbench: Workbench) -> None:
         self._models = models
         self._tags = tags
         self._blobs = blobs

@@ -10,7 +10,6 @@ The order of every write: staged and hashed on the same file system, synced, ren
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,18 +58,9 @@ class LocalBlobStore(BlobStore):
             super().put_staged(staged, digest)
 
     def local_path(self, digest: str) -> Path:
-        """Returns where the blob's file is. Its bytes are not checked; whoever maps it checks them.
-
-        Raises:
-            NotFoundError: the store holds no such blob.
-            CorruptError: it did, until the stored bytes changed.
-        """
+        """Returns the blob's own file, as every store returns one."""
         self.size(digest)
         return self._path(digest)
-
-    def stage(self) -> StagedFile:
-        """Returns an empty file on the store's file system, to be filled and put."""
-        return StagedFile(self.staging / f"put-{os.getpid()}-{secrets.token_hex(8)}")
 
     @contextmanager
     def _trusting_the_disk(self) -> Iterator[None]:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from typing_extensions import Buffer
 
-from frostline_zoo.blobs.local import LocalBlobStore
 from frostline_zoo.blobs.staged import StagedFile
 from frostline_zoo.blobs.store import BlobStore
 from frostline_zoo.digests import checked_digest
@@ -29,7 +28,7 @@ class Staging:
     come, nothing is kept.
     """
 
-    def __init__(self, store: LocalBlobStore) -> None:
+    def __init__(self, store: BlobStore) -> None:
         """Keeps uploads in the store's staging folder. Call `clean` once, before anything is written there."""
         self._store = store
         self._folder = store.staging

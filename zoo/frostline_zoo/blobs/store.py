@@ -7,6 +7,8 @@ byte leaves a store without having been checked against the name that it was ask
 from __future__ import annotations
 
 import hashlib
+import os
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,7 +25,16 @@ class BlobStore(ABC):
 
     What must be the same in every store is here; a member says where the bytes are, in the private methods.
     Whatever `put` and its kin have returned from survives a crash and a power cut.
+
+    Attributes:
+        staging: a folder of this machine for what is on its way into the store.
     """
+
+    staging: Path
+
+    def stage(self) -> StagedFile:
+        """Returns an empty file in the staging folder, to be filled and put."""
+        return StagedFile(self.staging / f"put-{os.getpid()}-{secrets.token_hex(8)}")
 
     def put(self, content: Buffer) -> str:
         """Stores `content` and returns its digest.
@@ -119,6 +130,15 @@ class BlobStore(ABC):
         if size is None:
             raise self._absent(digest)
         return size
+
+    @abstractmethod
+    def local_path(self, digest: str) -> Path:
+        """Returns a file of this machine with the blob's bytes, to be mapped. They are not checked; who maps them does.
+
+        Raises:
+            NotFoundError: the store holds no such blob.
+            CorruptError: it did, until the stored bytes changed.
+        """
 
     def _absent(self, digest: str) -> NotFoundError | CorruptError:
         return NotFoundError(f"no blob {digest}: upload it first", reason="BLOB_NOT_FOUND", digest=digest)

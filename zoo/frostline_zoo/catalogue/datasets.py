@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, select
 
-from frostline_zoo.blobs.local import LocalBlobStore
+from frostline_zoo.blobs.store import BlobStore
 from frostline_zoo.catalogue.database import now, reading
 from frostline_zoo.catalogue.pages import read_page
 from frostline_zoo.catalogue.requests import answered, once
@@ -87,7 +87,7 @@ class Datasets:
         contents: what their examples hold.
     """
 
-    def __init__(self, engine: Engine, blobs: LocalBlobStore, shard_bytes: int = SHARD_BYTES) -> None:
+    def __init__(self, engine: Engine, blobs: BlobStore, shard_bytes: int = SHARD_BYTES) -> None:
         self._engine = engine
         self._blobs = blobs
         self.contents = Contents(engine, blobs, shard_bytes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sqlalchemy import Engine, insert, select
 
-from frostline_zoo.blobs.local import LocalBlobStore
+from frostline_zoo.blobs.store import BlobStore
 from frostline_zoo.catalogue.database import now
 from frostline_zoo.catalogue.tables import shards
 from frostline_zoo.errors import InvalidError
@@ -21,7 +21,7 @@ MAX_DIGESTS_BYTES = 3 << 20
 class Contents:
     """What examples hold, by digest. Threads may share one."""
 
-    def __init__(self, engine: Engine, blobs: LocalBlobStore, shard_bytes: int = SHARD_BYTES) -> None:
+    def __init__(self, engine: Engine, blobs: BlobStore, shard_bytes: int = SHARD_BYTES) -> None:
         self._engine = engine
         self._blobs = blobs
         self._shard_bytes = shard_bytes

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from frostline_zoo.blobs.local import LocalBlobStore
+from frostline_zoo.blobs.store import BlobStore
 from frostline_zoo.errors import CorruptError, InvalidError, NotFoundError
 from frostline_zoo.examples import images
 from frostline_zoo.examples.index import Places
@@ -49,7 +49,7 @@ class Examples:
     labels: Array | None
     class_names: tuple[str, ...]
     places: Places
-    blobs: LocalBlobStore
+    blobs: BlobStore
 
     def __len__(self) -> int:
         return len(self.digests)

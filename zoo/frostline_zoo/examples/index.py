@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Engine, select
 
-from frostline_zoo.blobs.local import LocalBlobStore
+from frostline_zoo.blobs.store import BlobStore
 from frostline_zoo.catalogue.database import reading
 from frostline_zoo.catalogue.tables import shards as shards_table
 from frostline_zoo.errors import CorruptError, NotFoundError
@@ -57,7 +57,7 @@ class Places:
 class ExampleIndex:
     """Finds stored examples by digest, whatever dataset they are in. Threads may share one."""
 
-    def __init__(self, engine: Engine, blobs: LocalBlobStore) -> None:
+    def __init__(self, engine: Engine, blobs: BlobStore) -> None:
         self._engine = engine
         self._blobs = blobs
         self._lock = threading.Lock()
