@@ -24,6 +24,7 @@ from frostline_server.wiring import build
 from frostline_zoo.files import make_folder
 
 _TAKEN = "{} cannot be listened on: something else does, or it is not this machine's"
+_TRIM_SECONDS = 5.0
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 
 
@@ -92,9 +93,19 @@ def _keep_freed_memory() -> None:
         mallopt(_M_ARENA_MAX, 1)
 
 
+async def _give_freed_memory_back() -> None:
+    """Has the C library give the kernel, from time to time, what it has kept: a server that idles needs none of it."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)
+    while True:
+        await asyncio.sleep(_TRIM_SECONDS)
+        await asyncio.to_thread(trim, 0)
+
+
 async def _run(settings: Settings, data: Path) -> None:
     wiring = await asyncio.to_thread(build, settings, data)
+    giving = asyncio.create_task(_give_freed_memory_back())
     await serve(wiring, lambda address: print(f"Frostline listens on {address}, data in {settings.data}", flush=True))
+    giving.cancel()
 
 
 def _is_free(listen: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 
 from frostline.v1 import blob_service_pb2 as pb
 from frostline.v1.blob_service_pb2_grpc import BlobServiceStub
+from frostline_client import Client
 from frostline_server.embedded import StartError, address_of, serve, start
 from frostline_server.probe import is_serving
 from frostline_server.settings import Settings
@@ -154,12 +156,20 @@ def test_an_unknown_option_is_wrong_usage() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_an_idle_server_stays_small(tmp_path: Path) -> None:
+def test_an_idle_server_stays_small_also_after_work(tmp_path: Path) -> None:
     process = start(tmp_path, workers=False)
+
+    def resident_bytes() -> int:
+        return 1024 * int(Path(f"/proc/{process.pid}/status").read_text().split("VmRSS:")[1].split()[0])
+
     try:
-        address_of(process, tmp_path)
-        resident_kib = int(Path(f"/proc/{process.pid}/status").read_text().split("VmRSS:")[1].split()[0])
-        assert resident_kib * 1024 < 150e6
+        with Client(address_of(process, tmp_path)) as zoo:
+            assert resident_bytes() < 150e6
+            zoo.datasets.push("rows", np.random.default_rng(0).integers(0, 256, (70_000, 784), np.uint8))
+        deadline = time.monotonic() + 30  # what was freed is given back from time to time
+        while resident_bytes() >= 150e6:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
     finally:
         process.kill()
         process.wait()
