@@ -25,6 +25,7 @@ def test_a_tarball_and_its_folder_become_the_same_network(zoo: Client, tmp_path:
         archive.extractall(tmp_path, filter="data")
     second = zoo.models.import_file(tmp_path / "scopes", "scopes")
     assert second.new_blob_count == 0
+    assert second.version.name == first.version.name
     assert {row.status for row in zoo.models.diff(first.version, second.version)} == {"shared"}
     arrays = np.load(SAVED_MODELS / "scopes.npz")
     np.testing.assert_allclose(zoo.predict("scopes", arrays["x_image"]), arrays["y_probabilities"], atol=1e-6)
@@ -46,6 +47,17 @@ def test_weights_go_into_a_network_of_the_zoo(zoo: Client, trained: Any, tmp_pat
         ("h2", "changed"),
         ("dense", "shared"),
     ]
+
+
+def test_a_name_that_is_taken_gets_its_next_version_and_nothing_is_overwritten(
+    zoo: Client, trained: Any, tmp_path: Path
+) -> None:
+    made = []
+    for value in (1, 2):
+        save_file({"h1.kernel": np.full((4, 8), value, np.float32)}, tmp_path / f"{value}.safetensors")
+        made.append(zoo.models.import_file(tmp_path / f"{value}.safetensors", "taken", into="signs").version)
+    assert [version.name for version in made] == ["taken@1", "taken@2"]
+    assert zoo.models.get("taken@1").digest == made[0].digest != made[1].digest
 
 
 def test_a_checkpoint_brings_its_data_along(zoo: Client, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ class ModelServiceServicer(object):
         following ones the main file's bytes, unless the header names a `source`. Where there are further files, each is a
         message with its name and then its bytes. The files are read as data, in a process that can do nothing else: no
         code in them is run, no other file and no address that they name is looked at, and they are not kept. The model is
-        created where it does not exist.
+        created where it does not exist; a name that is taken gets its next version, and nothing is overwritten.
 
         Errors:
         INVALID_ARGUMENT     a file is damaged, of an unknown format, or made its reader crash; a layer is not on the
