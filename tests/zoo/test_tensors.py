@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
+import safetensors.numpy
+from hypothesis import given
+from hypothesis import strategies as st
 
 from frostline_zoo.errors import CorruptError
-from frostline_zoo.tensors import decode_tensors, encode_tensors, map_tensors, tensors_header
+from frostline_zoo.tensors import DTYPES, decode_tensors, encode_tensors, map_tensors, tensors_header
 
 ARRAYS = {
     "kernel": np.arange(6, dtype="f4").reshape(2, 3),
@@ -31,6 +36,23 @@ def test_arrays_come_back_as_they_were() -> None:
 def test_the_bytes_depend_on_no_order_in_the_dict_or_in_memory() -> None:
     shuffled = {name: np.array(ARRAYS[name], order="F") for name in reversed(ARRAYS)}
     assert encode_tensors(shuffled) == encode_tensors(ARRAYS)
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]))
+KINDS = st.tuples(st.sampled_from(list(DTYPES)), st.lists(st.integers(0, 4), max_size=3))
+
+
+@given(st.dictionaries(NAMES, KINDS), st.randoms(use_true_random=False))
+def test_the_bytes_are_those_that_safetensors_writes(named: dict[str, tuple[str, list[int]]], chance: Random) -> None:
+    arrays = {}
+    for name, (dtype, shape) in named.items():
+        values = np.frombuffer(chance.randbytes(math.prod(shape) * DTYPES[dtype].itemsize), DTYPES[dtype])
+        arrays[name] = (values if dtype != "BOOL" else values.view(np.uint8) > 127).reshape(shape)
+    assert encode_tensors(arrays) == safetensors.numpy.save(arrays)
+
+
+def test_arrays_of_the_other_byte_order_keep_their_values() -> None:
+    assert encode_tensors({"a": np.arange(5, dtype=">f4")}) == encode_tensors({"a": np.arange(5, dtype="<f4")})
 
 
 def test_transposed_arrays_keep_their_values() -> None:

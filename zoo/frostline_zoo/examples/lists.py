@@ -15,13 +15,13 @@ import numpy.typing as npt
 
 from frostline_zoo.errors import CorruptError, InvalidError
 from frostline_zoo.examples.spec import DIGEST_BYTES, Digests
-from frostline_zoo.tensors import DTYPES, decode_tensors, encode_tensors, tensors_header
+from frostline_zoo.tensors import NAMES, decode_tensors, encode_tensors, tensors_header
 
 Labels = npt.NDArray[Any]
 
 MAX_CLASSES = 65_536
 
-_DTYPE_NAMES = {DTYPES[name]: name for name in ("I64", "F32", "F64")}
+_LABEL_DTYPES = (np.dtype("<i8"), np.dtype("<f4"), np.dtype("<f8"))
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ExampleList:
 
     def _header(self) -> bytes:
         """Returns what the canonical bytes begin with; what reads as a list and begins so has no others."""
-        labels = [] if self.labels is None else [("labels", _DTYPE_NAMES[self.labels.dtype], self.labels.shape)]
+        labels = [] if self.labels is None else [("labels", NAMES[self.labels.dtype], self.labels.shape)]
         return tensors_header([*labels, ("digests", "U8", self.digests.shape)])
 
     @classmethod
@@ -60,7 +60,7 @@ class ExampleList:
             tensors = decode_tensors(content)
             digests, labels = tensors.pop("digests"), tensors.pop("labels", None)
             decoded = cls(digests, labels)
-            has_labels = labels is None or (labels.ndim in (1, 2) and labels.dtype in _DTYPE_NAMES)
+            has_labels = labels is None or (labels.ndim in (1, 2) and labels.dtype in _LABEL_DTYPES)
             is_list = digests.dtype == np.uint8 and digests.ndim == 2 and digests.shape[1] == DIGEST_BYTES
             is_paired = labels is None or len(labels) == len(digests)
             if tensors or not has_labels or not is_list or not is_paired or not content.startswith(decoded._header()):

@@ -21,7 +21,7 @@ from typing_extensions import Buffer
 
 from frostline_zoo.errors import CorruptError
 from frostline_zoo.examples.spec import DIGEST_BYTES, Digests, ExampleSpec
-from frostline_zoo.tensors import map_tensors, tensors_header
+from frostline_zoo.tensors import NAMES, map_tensors, tensors_header
 
 SHARD_BYTES = 16 << 20
 """How much content a shard holds before the next one is begun.
@@ -30,21 +30,6 @@ While one is hashed and synced, the next is received. A broken connection has to
 """
 
 Rows = npt.NDArray[np.int64]
-
-_SAFETENSORS_NAMES = {
-    "bool": "BOOL",
-    "int8": "I8",
-    "uint8": "U8",
-    "int16": "I16",
-    "uint16": "U16",
-    "int32": "I32",
-    "uint32": "U32",
-    "int64": "I64",
-    "uint64": "U64",
-    "float16": "F16",
-    "float32": "F32",
-    "float64": "F64",
-}
 
 
 def shard_pieces(
@@ -68,7 +53,7 @@ def shard_pieces(
         yield from contents
         yield digests.tobytes()
         return
-    rows = ("rows", _SAFETENSORS_NAMES[spec.dtype], (count, *spec.shape))
+    rows = ("rows", NAMES[spec.numpy_dtype], (count, *spec.shape))
     if spec.dtype in ("uint8", "bool"):  # safetensors puts wider dtypes first, then goes by name
         yield tensors_header([("digests", "U8", digests.shape), rows])
         yield digests.tobytes()
