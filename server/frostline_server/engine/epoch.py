@@ -140,8 +140,9 @@ class CompiledEpoch:
         with tf.GradientTape() as tape:
             outputs = self.head(one_or_all(features), training=True)
             loss = self._loss(labels, outputs) + sum(self.head.losses)
+            scaled = self.optimizer.scale_loss(loss)  # which `apply` takes back
         variables = self.head.trainable_variables
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        gradients = tape.gradient(scaled, [variable.value for variable in variables])
         self.optimizer.apply(gradients, variables)
         for metric in self._metrics:
             metric.update_state(labels, outputs)
@@ -236,5 +237,9 @@ def as_tensor(array: Array) -> Any:
 
 
 def _suits_xla(head: keras.Model) -> bool:
-    """XLA fuses a step of dense layers into one kernel, but convolves on a CPU slower than TensorFlow does."""
-    return not any("Conv" in type(layer).__name__ for layer in head._flatten_layers())
+    """XLA fuses a step of dense layers into one kernel, but convolves on a CPU slower than TensorFlow does.
+
+    And it has no kernels for what layers of preprocessing do to images, such as RandomRotation.
+    """
+    kinds = [type(layer) for layer in head._flatten_layers()]
+    return not any("Conv" in kind.__name__ or ".preprocessing." in kind.__module__ for kind in kinds)

@@ -27,12 +27,14 @@ _COUNTS = """
 """
 _SIDES = "kernel_size pool_size strides dilation_rate size output_size"
 _SHARES = "rate dropout recurrent_dropout label_smoothing momentum ema_momentum"
+_RATES = "initial_learning_rate end_learning_rate warmup_target"
 _TAKES = {
     **dict.fromkeys(_COUNTS.split(), "write an integer from 1 up"),
     **dict.fromkeys(_SIDES.split(), "write an integer from 1 up, or a list of one for each side"),
     **dict.fromkeys(_SHARES.split(), "write a number from 0 to 1"),
     "groups": "write an integer from 1 up that divides filters",
     "learning_rate": "write a number from 0 up, or a learning rate schedule such as {CosineDecay: {...}}",
+    **dict.fromkeys(_RATES.split(), "write a number from 0 up"),
     "reduction": "write sum_over_batch_size, sum, mean or none",
     "name": "write a text without /",
 }
@@ -81,7 +83,8 @@ def check_arguments(parameters: Parameters, given: Mapping[str, Any], place: str
             or (type(default) in (int, float) and isinstance(value, str | bool))
             or (isinstance(default, str) and is_number)
         )
-        if wrong_kind:
+        is_negative_rate = is_number and value < 0 and (key == "learning_rate" or key in _RATES.split())
+        if wrong_kind or is_negative_rate:
             raise _refused(f"{place}.{key} is {_shown(value)}: {_allowed(key, parameters[key], {})}")
 
 

@@ -9,7 +9,7 @@ best/I         variable I of the head after the best epoch, where early stopping
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -91,11 +91,13 @@ class RunState:
             arrays |= {f"layer/{name}/{number}": array for number, array in enumerate(values)}
         return arrays
 
-    def resume(self, rule: EarlyStopping | None, variables: Sequence[keras.Variable]) -> Progress:
+    def resume(
+        self, rule: EarlyStopping | None, variables: Sequence[keras.Variable], rising: Collection[str]
+    ) -> Progress:
         """Returns where the stage stands, with `variables` set to what they were then."""
         if self.now:
             set_values(variables, self.now)
-        return Progress(rule, dict(self.history), self.best_epoch, self.best or None, self.waited)
+        return Progress(rule, dict(self.history), self.best_epoch, self.best or None, self.waited, rising)
 
     def note_epoch(self, result: StageResult, progress: Progress, variables: Sequence[keras.Variable]) -> None:
         """Takes in where the running stage stands."""

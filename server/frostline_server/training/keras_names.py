@@ -88,6 +88,8 @@ def make(kind: str, named: Named, **defaults: Any) -> Any:
     parameters = parameters_of(choices[name])
     check_arguments(parameters, named.arguments, below)
     given = {key: _argument(value, f"{below}.{key}") for key, value in named.arguments.items()}
+    if type(given.get("learning_rate")) is int:
+        given["learning_rate"] = float(given["learning_rate"])  # Keras takes 1.0, and not 1
     arguments = {**defaults, **given}
     try:
         return choices[name](**arguments)

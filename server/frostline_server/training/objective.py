@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from frostline_server.training.keras_names import make
+from frostline_server.training.keras_names import make, snake_case
 from frostline_server.training.named import Named
 from frostline_server.training.recipe import Recipe
 from frostline_zoo.errors import InvalidError
@@ -30,8 +31,25 @@ class Objective:
         return make("loss", self.loss)
 
     def make_metrics(self) -> list[keras.metrics.Metric]:
-        """Returns new metrics."""
-        return [make("metric", metric) for metric in self.metrics]
+        """Returns new metrics, named as the recipe says, or by their classes."""
+        return [_metric(metric) for metric in self.metrics]
+
+    def rising(self) -> frozenset[str]:
+        """Returns the names of the metrics that are better the higher they are; the loss is not."""
+        return frozenset(metric.name for metric in self.make_metrics() if _rises(metric))
+
+
+def _metric(named: Named) -> keras.metrics.Metric:
+    metric = make("metric", named)
+    name = inspect.signature(type(metric)).parameters.get("name")
+    if "name" in named.arguments or name is None or name.default is not None:
+        return metric
+    return make("metric", named, name=snake_case(type(metric).__name__))  # Keras would count what it has made: auc_7
+
+
+def _rises(metric: keras.metrics.Metric) -> bool:
+    is_count_of_hits = isinstance(metric, keras.metrics.TruePositives | keras.metrics.TrueNegatives)
+    return is_count_of_hits or getattr(metric, "_direction", None) == "up"  # as Keras's EarlyStopping looks it up
 
 
 def objective_of(recipe: Recipe, network: keras.Model) -> Objective:
@@ -54,10 +72,22 @@ def objective_of(recipe: Recipe, network: keras.Model) -> Objective:
             loss = Named("MeanSquaredError")
     name = type(make("loss", loss)).__name__
     if recipe.metrics is not None:
-        return Objective(loss, tuple(_accuracy(metric, name) for metric in recipe.metrics))
+        objective = Objective(loss, tuple(_accuracy(metric, name) for metric in recipe.metrics))
+        _check_names(objective)
+        return objective
     return Objective(
         loss, (_accuracy(Named("accuracy"), name),) if name in _ACCURACIES else (Named("MeanAbsoluteError"),)
     )
+
+
+def _check_names(objective: Objective) -> None:
+    """Refuses metrics whose figures would hide one another."""
+    seen = {"loss"}
+    for metric, named in zip(objective.make_metrics(), objective.metrics, strict=True):
+        if metric.name in seen:
+            text = f"recipe: {named.path}: there is a figure {metric.name!r} already: give the metric another name"
+            raise InvalidError(text, reason="BAD_RECIPE", key=named.path)
+        seen |= {metric.name, f"val_{metric.name}"}
 
 
 _ACCURACIES = {

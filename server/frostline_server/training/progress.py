@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +15,6 @@ from frostline_zoo.errors import InvalidError
 
 Array = npt.NDArray[Any]
 
-_HIGHER_IS_BETTER = ("acc", "accuracy", "auc", "precision", "recall", "score", "iou", "similarity")
-
 
 @dataclass
 class Progress:
@@ -27,6 +25,7 @@ class Progress:
         best_epoch: the epoch with the best value of what is monitored; -1 before the first.
         best_values: the head's values after it.
         waited: epochs since.
+        rising: the metrics that are better the higher they are.
     """
 
     early_stopping: EarlyStopping | None
@@ -34,6 +33,7 @@ class Progress:
     best_epoch: int = -1
     best_values: list[Array] | None = None
     waited: int = 0
+    rising: Collection[str] = ()
 
     @property
     def epochs_run(self) -> int:
@@ -56,7 +56,7 @@ class Progress:
                 raise self._diverged(f"the {name} is {metrics[name]}")
         if rule is None:
             return False
-        sign = -1.0 if monitor.endswith(_HIGHER_IS_BETTER) else 1.0
+        sign = -1.0 if monitor.removeprefix("val_") in self.rising else 1.0
         value = sign * metrics[monitor]
         best = sign * self.history[monitor][self.best_epoch] if self.best_epoch >= 0 else math.inf
         if value < best - rule.min_delta or self.best_epoch < 0:

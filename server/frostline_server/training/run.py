@@ -126,7 +126,8 @@ class _Run:
         planned = self._plan(number, frozen)
         head = split(frozen.network, cut).head
         program = self._around.programs.epoch_of(head, stage, self._prepared.objective)
-        progress = state.resume(stage.early_stopping, program.variables)
+        rising = self._prepared.objective.rising()
+        progress = state.resume(stage.early_stopping, program.variables, rising)
         trainable = sum(int(np.prod(variable.shape)) for variable in head.trainable_variables)
         result = state.results[number] if progress.epochs_run else StageResult(len(cut.frozen), trainable)
         result.plan = result.plan or planned.plan  # of a resumed stage the first: its counts are those of all attempts
@@ -226,4 +227,8 @@ class _Run:
                 raise Cancelled
         if rule and rule.restore_best and progress.best_values is not None:
             set_values(program.head.variables, progress.best_values)
+        else:
+            program.optimizer.finalize_variable_values(
+                program.head.trainable_variables
+            )  # averages, where it keeps them
         progress.check_values(values_of(program.head.variables))
