@@ -95,7 +95,9 @@ def build_recipe(
         "stages": [_stage(part) for part in stages] if stages is not None else [_stage(stage)] if stage else None,
         "cache": cache,
     }
-    return {key: value for key, value in recipe.items() if value is not None and value != []}
+    return {
+        key: value for key, value in recipe.items() if not (value is None or (isinstance(value, list) and not value))
+    }
 
 
 def to_json(recipe: Any) -> str:

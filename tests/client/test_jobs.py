@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from frostline_client import Client, JobFailedError, layers, optimizers
@@ -112,6 +113,24 @@ def test_a_cancelled_job_makes_no_model_and_can_be_resumed(zoo: Client, trained:
     assert [event.state for event in job.watch() if isinstance(event, StateChanged)][-1] == "CANCELLED"
     with pytest.raises(NotFoundError):
         zoo.models.get("long")
+
+
+@pytest.mark.parametrize("is_made_anew", [False, True])
+def test_a_job_whose_data_was_deleted_is_not_resumed_on_other_data(
+    zoo: Client, trained: Any, is_made_anew: bool
+) -> None:
+    rows = np.random.default_rng(4).normal(size=(20, 4))
+    zoo.datasets.push("pinned", rows, np.arange(20) % 2)
+    job = zoo.train(**{**LONG, "name": "unpinned", "data": "pinned", "seed": np.int64(0)})
+    job.cancel()
+    with pytest.raises(JobFailedError):
+        job.result()
+    zoo.datasets.delete("pinned")
+    if is_made_anew:
+        assert zoo.datasets.push("pinned", rows + 1, np.arange(20) % 2).name == "pinned@1"
+    with pytest.raises(FailedPreconditionError, match="pinned@1 was deleted since the job was submitted: submit"):
+        job.resume()
+    assert job.state == "CANCELLED"
 
 
 def test_the_same_request_id_is_the_same_job(zoo: Client, trained: Any) -> None:

@@ -109,6 +109,7 @@ def test_surgery_is_read_in_full() -> None:
         ({"reuse": {"insert": [{"after": 1, "layer": {"from": "m"}}]}}, r"insert\[0\].layer.layer is missing"),
         ({"reuse": {"input": {"shape": [0]}}}, r"reuse.input.shape\[0\] is 0: write an integer from 1"),
         ({"reuse": {"input": {"shape": [8], "resize": True}}}, "reuse.input.resize is true: write one of bilinear"),
+        ({"head": ["Flatten"] * 501}, "head has 501 layers: write at most 500"),
         ({"base": None, "reuse": {"drop": [1]}, "head": ["Flatten"]}, "name the base whose layers are reused"),
     ],
 )

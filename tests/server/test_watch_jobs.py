@@ -270,7 +270,9 @@ def test_predictions_are_the_network_s_outputs_row_by_row(server: Server, base: 
     ("rows", "layer", "code", "message"),
     [
         (np.zeros((3, 5), np.float32), "", "INVALID_ARGUMENT", "the network's input is (4,)"),
-        (np.array([[0, 0, 0, 0], [0, np.nan, 0, 0]] * 3, np.float32), "", "INVALID_ARGUMENT", "holds NaN"),
+        (np.array([[0, 0, 0, 0], [0, np.nan, 0, 0]] * 3, np.float32), "", "INVALID_ARGUMENT", "row 1 holds NaN"),
+        (np.full((2, 4), np.inf, np.float32), "", "INVALID_ARGUMENT", "row 0 holds NaN or infinity"),
+        (np.full((2, 4), 1e300), "", "INVALID_ARGUMENT", "row 0 holds a value that is too large for float32"),
         (np.zeros((3, 4), np.float32), "h9", "NOT_FOUND", "no layer 'h9'"),
     ],
 )

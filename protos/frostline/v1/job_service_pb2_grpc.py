@@ -160,7 +160,7 @@ class JobServiceServicer(object):
         Errors:
         INVALID_ARGUMENT     the name is malformed.
         NOT_FOUND            there is no such job.
-        FAILED_PRECONDITION  the job is not FAILED or CANCELLED.
+        FAILED_PRECONDITION  the job is not FAILED or CANCELLED, or a model or dataset of its recipe was deleted since.
         RESOURCE_EXHAUSTED   the disk is full.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -54,6 +54,7 @@ class Predictor:
         inputs = as_inputs(rows, ready.shape, EXACT if ready.indices else ready.dtype, ready.preprocessing)
         if ready.indices is not None:
             inputs = ready.indices.checked(inputs, np.arange(len(inputs)), ready.dtype)
+        _check_finite(inputs, f"a value that is too large for {inputs.dtype}")
         parts = []
         for start in range(0, len(inputs), ready.batch_size):
             part = inputs[start : start + ready.batch_size]
@@ -97,7 +98,11 @@ def _rows(data: bytes, dtype: str, row_shape: list[int]) -> Array:
     if not data or len(data) % spec.content_bytes:
         raise InvalidError(f"{len(data)} bytes are not whole rows of {spec.content_bytes} bytes: send whole rows")
     rows = np.frombuffer(data, spec.numpy_dtype).reshape(-1, *spec.shape)
-    if rows.dtype.kind == "f" and np.isnan(rows).any():
-        place = int(np.flatnonzero(np.isnan(rows).reshape(len(rows), -1).any(axis=1))[0])
-        raise InvalidError(f"row {place} holds NaN: remove it or fill it in")
+    _check_finite(rows, "NaN or infinity")
     return rows
+
+
+def _check_finite(rows: Array, what: str) -> None:
+    if rows.dtype.kind == "f" and not np.isfinite(rows).all():
+        place = int(np.flatnonzero(~np.isfinite(rows).reshape(len(rows), -1).all(axis=1))[0])
+        raise InvalidError(f"row {place} holds {what}: remove it or fill it in", reason="NOT_FINITE")

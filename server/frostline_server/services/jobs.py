@@ -15,7 +15,7 @@ from frostline_server.jobs.records import State
 from frostline_server.jobs.table import Jobs
 from frostline_server.jobs.workbench import Workbench
 from frostline_server.services.job_messages import event_to_proto, job_to_proto, plan_to_proto
-from frostline_server.training.pins import pinned
+from frostline_server.training.pins import check_pins, pinned
 from frostline_server.training.recipe import Recipe
 from frostline_zoo.catalogue.datasets import Datasets
 from frostline_zoo.catalogue.models import Models
@@ -100,7 +100,9 @@ class JobService(JobServiceServicer):
         return await self._packed(job.name)
 
     async def ResumeJob(self, request: pb.ResumeJobRequest, context: Any) -> pb.Job:
-        job = await asyncio.to_thread(self._jobs.resume, JobName.parse(request.name))
+        ended, _ = await asyncio.to_thread(self._jobs.history, JobName.parse(request.name))
+        await asyncio.to_thread(check_pins, ended.recipe, ended.created, self._models, self._datasets)
+        job = await asyncio.to_thread(self._jobs.resume, ended.name)
         await self._executor.wake()
         self._bell.ring(job.name)
         return await self._packed(job.name)

@@ -97,8 +97,8 @@ def assemble(recipe: Recipe, base: Manifest | None, spec: ExampleSpec, zoo: ZooA
         top = [_called(layer, top, part, layers.values())]
         layers[layer.name] = layer
         tensors[TensorRef(layer.name)] = top[0]
-    for layer in new:
-        fill(layer, {})
+    for layer, part in zip(new, recipe.head, strict=True):
+        _initialize(layer, part)
     model = keras.Model(start, single(top))
     manifest = replace(describe(model, preprocessing, known=known).manifest, origins=kept.origins if kept else {})
     return Assembled(Network(manifest, model, layers, tensors), reused)
@@ -164,6 +164,15 @@ def _make_layer(part: Named, taken: Collection[str]) -> Any:
     if layer.name in taken:
         raise InvalidError(f"recipe: {part.path} is named {layer.name!r}, as another layer is: give it another name")
     return layer
+
+
+def _initialize(layer: Any, part: Named) -> None:
+    try:
+        fill(layer, {})
+    except Exception as error:  # Keras's initializers raise whatever they happen to
+        kind = type(layer).__name__
+        text = f"recipe: {part.path}: an initializer of {kind} cannot make weights of their shapes: choose another one"
+        raise InvalidError(text, reason="BAD_RECIPE", key=part.path) from error
 
 
 def _called(layer: Any, tensors: list[Any], part: Named, others: Collection[Any]) -> Any:

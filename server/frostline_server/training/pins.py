@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from frostline_server.training.place import named_by
 from frostline_server.training.recipe import Recipe
 from frostline_zoo.catalogue.datasets import Datasets
 from frostline_zoo.catalogue.models import Models
+from frostline_zoo.errors import FailedPreconditionError, NotFoundError
 from frostline_zoo.names import parse_dataset_reference, parse_model_reference
 
 
@@ -36,6 +39,30 @@ def pinned(text: str, models: Models, datasets: Datasets) -> str:
                 dataset = datasets.get(parse_dataset_reference(reference)).name
             value["data"][key] = f"{dataset.dataset}@{dataset.number}"
     return json.dumps(value)
+
+
+def check_pins(text: str, submitted: datetime, models: Models, datasets: Datasets) -> None:
+    """Checks that what a pinned recipe names is what it was when it was submitted: versions of what was deleted and
+    made anew are counted from 1 again.
+
+    Raises:
+        FailedPreconditionError: something is gone, or another one by now.
+    """
+    recipe, value = Recipe.parse(text), json.loads(text)
+    of_models = [recipe.base, *(part["from"] for _, part in _taken(value.get("reuse") or {}))]
+    of_datasets = [recipe.data.train, recipe.data.validation]
+    names: list[tuple[Callable[[Any], Any], Any]] = [
+        *((models.version, parse_model_reference(name)) for name in of_models if name is not None),
+        *((datasets.get, parse_dataset_reference(name)) for name in of_datasets if name is not None),
+    ]
+    for read, name in names:
+        try:
+            is_other = read(name).created > submitted
+        except NotFoundError:
+            is_other = True
+        if is_other:
+            message = f"{name} was deleted since the job was submitted: submit the recipe again, on what there is now"
+            raise FailedPreconditionError(message, reason="PIN_LOST", name=str(name))
 
 
 def _taken(reuse: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -17,6 +17,9 @@ from frostline_zoo.errors import InvalidError
 from frostline_zoo.names import checked_id, parse_dataset_reference, parse_model_reference
 from frostline_zoo.preprocessing import Preprocessing
 
+MAX_HEAD_LAYERS = 500
+"""Python's stack ends after some more, and the workbench does one thing at a time."""
+
 FEATURE_DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -169,6 +172,9 @@ class Recipe:
             given["augment"] = tuple(Named.read(layer) for layer in layers)
         if "head" in fields:
             layers = fields["head"].items("write a list of layers, as in [{Dense: {units: 5, activation: softmax}}]")
+            if len(layers) > MAX_HEAD_LAYERS:
+                text = f"recipe: head has {len(layers)} layers: write at most {MAX_HEAD_LAYERS}"
+                raise InvalidError(text, reason="BAD_RECIPE", key="head")
             given["head"] = tuple(Named.read(layer) for layer in layers)
         if "preprocessing" in fields:
             given["preprocessing"] = Preprocessing.from_json(fields["preprocessing"].value)

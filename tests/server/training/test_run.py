@@ -177,6 +177,11 @@ REFUSED = [
         {"head": [{"Conv2D": {"filters": 2, "kernel_size": 3}}, *HEAD]},
         r"Conv2D does not fit on a tensor of shape \(12\)",
     ),
+    (
+        {"head": [{"Dense": {"units": 4, "bias_initializer": "Orthogonal"}}, *HEAD]},
+        r"head\[0\]: an initializer of Dense cannot make weights of their shapes",
+    ),
+    ({"head": [{"Dense": {"units": 4, "activation": "glu"}}, *HEAD]}, "the activation 'glu' is not taken"),
     ({"head": [{"Lambda": {"function": "f"}}]}, "'Lambda' is not a known layer"),
     (
         {"head": [{"Dense": {"units": 4, "activation": "softmax"}}]},

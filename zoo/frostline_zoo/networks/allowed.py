@@ -42,7 +42,7 @@ _INITIALIZER_NAMES = """
 """
 
 _ACTIVATION_NAMES = """
-    celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu linear log_sigmoid
+    celu elu exponential gelu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu linear log_sigmoid
     log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid
     sparsemax squareplus swish tanh tanh_shrink threshold
 """
@@ -51,7 +51,7 @@ _DTYPE_NAMES = """
 """
 _CLASSES = [getattr(keras.layers, name) for name in _LAYER_NAMES.split()]
 LAYERS: dict[str, type[Any]] = {cls.__name__: cls for cls in _CLASSES}
-ACTIVATIONS = frozenset(_ACTIVATION_NAMES.split())
+ACTIVATIONS = frozenset(_ACTIVATION_NAMES.split())  # but for glu: of half as many channels as Keras says
 DTYPES = frozenset(_DTYPE_NAMES.split())
 # Keras exports some classes under several names, and writes one that is not the class's own.
 _ALIASES = {name: cls.__name__ for name, cls in vars(keras.layers).items() if cls in _CLASSES and name not in LAYERS}
@@ -203,8 +203,9 @@ def _checked_activation(value: Any, name: str) -> str:
         value = value["config"]
     if not isinstance(value, str) or value not in ACTIVATIONS:
         text = value if isinstance(value, str) else value.get("class_name") if isinstance(value, dict) else value
+        mend = "use a layer for it, or one of Keras's own, such as relu"
         raise InvalidError(
-            f"layer {name!r}: the activation {str(text)[:80]!r} is not one of Keras's own: use a layer for it",
+            f"layer {name!r}: the activation {str(text)[:80]!r} is not taken: {mend}",
             reason="UNSAFE_LAYER",
         )
     return value
