@@ -209,7 +209,7 @@ class Datasets:
         return Dataset.of(self._stub.GetDatasetVersion(pb.GetDatasetVersionRequest(name=name)))
 
     def delete(self, name: str) -> None:
-        """Deletes a dataset with its versions. Contents that other datasets use stay.
+        """Deletes a dataset with its versions. Contents stay stored: a later push finds them.
 
         Raises:
             NotFoundError: the zoo holds no such dataset.

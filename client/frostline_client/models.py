@@ -153,7 +153,7 @@ class Models:
         return tuple(Tag.of(t) for t in every_page(self._stub.ListTags, request, "tags"))
 
     def delete(self, name: str) -> None:
-        """Deletes a model with its versions and tags. Models made from it stay whole.
+        """Deletes a model with its versions and tags. Models made from it stay whole, and blobs stored.
 
         Raises:
             FailedPreconditionError: an unfinished job uses it.

@@ -95,7 +95,7 @@ def show(session: Session, dataset: str) -> None:
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask. Without a terminal nobody is asked.")
 def delete(session: Session, name: str, yes: bool) -> None:
-    """Delete a dataset with its versions. What other datasets share with it stays."""
+    """Delete a dataset with its versions. Its contents stay on the disk, for a later push to find."""
     session.confirm(f"Delete the dataset {name} with all its versions?", yes)
     with session.client() as zoo:
         zoo.datasets.delete(name)

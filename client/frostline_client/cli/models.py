@@ -226,7 +226,10 @@ def tag(session: Session, model: str, tag: str | None, is_deleted: bool) -> None
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask. Without a terminal nobody is asked.")
 def delete(session: Session, name: str, yes: bool) -> None:
-    """Delete a model with its versions and tags. Models that were made from it stay whole."""
+    """Delete a model with its versions and tags. Models that were made from it stay whole.
+
+    Its layers stay on the disk, for a later import or job to find.
+    """
     session.confirm(f"Delete the model {name} with all its versions?", yes)
     with session.client() as zoo:
         zoo.models.delete(name)

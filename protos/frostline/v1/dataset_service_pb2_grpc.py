@@ -141,7 +141,7 @@ class DatasetServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDataset(self, request, context):
-        """Deletes a dataset with its versions. Contents that other datasets use stay.
+        """Deletes a dataset with its versions. Contents stay stored: a later push finds them.
 
         Errors:
         INVALID_ARGUMENT     the name is malformed.

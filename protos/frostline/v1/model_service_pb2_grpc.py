@@ -136,7 +136,7 @@ class ModelServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteModel(self, request, context):
-        """Deletes a model with its versions and tags. Blobs that other models use stay; models made from it stay whole.
+        """Deletes a model with its versions and tags. Blobs stay stored; models made from it stay whole.
 
         Errors:
         INVALID_ARGUMENT     the name is malformed.

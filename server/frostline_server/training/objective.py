@@ -34,9 +34,47 @@ class Objective:
         """Returns new metrics, named as the recipe says, or by their classes."""
         return [_metric(metric) for metric in self.metrics]
 
+    def check_fits(self, targets: Array, output_shape: tuple[int | None, ...]) -> None:
+        """Checks on a few examples that the loss and the metrics can be computed.
+
+        Args:
+            targets: as `as_targets` returns them.
+            output_shape: of what the network puts out for one example; where a side is free, nothing is checked.
+
+        Raises:
+            InvalidError: one of them cannot; the message names it.
+        """
+        sides = [side for side in output_shape if side]
+        if len(sides) < len(output_shape):
+            return
+        labels = targets[:2]
+        outputs = np.full((len(labels), *sides), 1 / sides[-1], np.float32)
+        shapes = f"labels of shape {_shown(targets.shape[1:])} and an output of shape {_shown(output_shape)}"
+        try:
+            loss = self.make_loss()(labels, outputs)
+        except Exception as error:  # Keras raises whatever it happens to
+            text = f"recipe: loss: {self.loss.name} does not fit {shapes}: leave it out for one that does"
+            raise InvalidError(text, reason="BAD_RECIPE", key="loss") from error
+        if tuple(loss.shape):
+            text = "recipe: loss: without a reduction it is many numbers, and training lowers one: leave reduction out"
+            raise InvalidError(text, reason="BAD_RECIPE", key="loss")
+        for metric, named in zip(self.make_metrics(), self.metrics, strict=True):
+            try:
+                if type(metric).__name__.startswith(_ONE_HOT) and labels.ndim != outputs.ndim:
+                    raise ValueError(labels.shape)  # Keras takes the classes of all examples for one example's
+                metric.update_state(labels, outputs)
+                float(metric.result())
+            except Exception as error:
+                place = named.path or "metrics"
+                text = f"recipe: {place}: {named.name} does not give one number for {shapes}: use another, or accuracy"
+                raise InvalidError(text, reason="BAD_RECIPE", key=place) from error
+
     def rising(self) -> frozenset[str]:
         """Returns the names of the metrics that are better the higher they are; the loss is not."""
         return frozenset(metric.name for metric in self.make_metrics() if _rises(metric))
+
+
+_ONE_HOT = ("Categorical", "OneHot")
 
 
 def _metric(named: Named) -> keras.metrics.Metric:

@@ -79,6 +79,7 @@ def prepare(recipe: Recipe, zoo: ZooAccess) -> Prepared:
     check_views(recipe, network, cuts)
     objective = objective_of(recipe, network.model)
     train, held_out = _parts(recipe, examples, zoo, objective, network)
+    objective.check_fits(train.targets, tuple(network.model.outputs[0].shape[1:]))
     _check_monitors(recipe, objective, held_out is not None)
     _check_budget(recipe, network, cuts, zoo.features.budget_bytes)
     parts = [part for part in (train, held_out) if part]

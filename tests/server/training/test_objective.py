@@ -71,6 +71,34 @@ def test_figures_that_would_hide_one_another_are_refused(rows: None, zoo: ZooAcc
         prepare(Recipe.parse(json.dumps(recipe)), zoo)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"metrics": ["AUC"]}, r"metrics\[0\]: AUC does not give one number for labels of shape .* and an output of"),
+        ({"metrics": ["accuracy", "CategoricalAccuracy"]}, r"metrics\[1\]: CategoricalAccuracy does not give one"),
+        ({"loss": "CTC", "head": [{"Dense": {"units": 1}}]}, "loss: CTC does not fit labels of shape"),
+        ({"loss": {"SparseCategoricalCrossentropy": {"reduction": "none"}}}, "loss: without a reduction"),
+    ],
+)
+def test_what_cannot_be_computed_of_the_labels_is_refused_by_its_key(
+    rows: None, zoo: ZooAccess, given: dict[str, Any], message: str
+) -> None:
+    from frostline_server.training.prepare import prepare
+
+    head = [{"Dense": {"units": 3, "activation": "softmax"}}]
+    with pytest.raises(InvalidError, match=message):
+        prepare(Recipe.parse(json.dumps({"name": "child", "head": head, "data": HALF, **given})), zoo)
+
+
+def test_a_score_over_classes_that_is_one_number_is_taken(push_rows: Callable[..., None], run: Runs) -> None:
+    push_rows("one-hot", ROWS, np.eye(3, dtype=np.float32)[np.arange(len(ROWS)) % 3])
+    head = [{"Dense": {"units": 3, "activation": "softmax"}}]
+    metrics = [{"F1Score": {"average": "macro"}}, "AUC", "R2Score"]
+    given = {"loss": "CategoricalCrossentropy", "metrics": metrics, "data": {"train": "one-hot"}}
+    history = run("scored", head=head, stages=[{"epochs": 2}], **given).stages[0].history
+    assert list(history) == ["loss", "f1_score", "auc", "r2_score"]
+
+
 OPTIMIZERS: list[dict[str, Any]] = [
     {"SGD": {"learning_rate": 0.5, "use_ema": True, "ema_momentum": 0.9}},
     {"SGD": {"learning_rate": 0.5, "use_ema": True, "ema_momentum": 0.9, "ema_overwrite_frequency": 4}},
