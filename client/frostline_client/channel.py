@@ -64,7 +64,7 @@ def server_address(address: str | None = None) -> str:
     """
     address = address or os.environ.get("FROSTLINE_SERVER") or DEFAULT_ADDRESS
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise InvalidError(f"{address!r} is not a server's address: write HOST:PORT, as in {DEFAULT_ADDRESS}")
     return address
 

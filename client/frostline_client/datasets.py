@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -229,6 +229,8 @@ class Datasets:
         progress: Progress | None,
     ) -> PushedDataset:
         dataset = names.dataset_name(name)
+        if on_error not in get_args(OnError):
+            raise InvalidError(f"on_error is {on_error!r}: use {' or '.join(get_args(OnError))}")
         push = Push(self._stub, source, progress)
         early: list[tuple[bytes, Future[str]]] = []
         if source.refused and on_error == "refuse":
@@ -271,7 +273,8 @@ class Datasets:
 def _refusal(refused: dict[str, str], count: int) -> InvalidError:
     named = "; ".join(f"{name} {reason}" for name, reason in list(refused.items())[:MAX_NAMED])
     more = f"; and {len(refused) - MAX_NAMED} more" if len(refused) > MAX_NAMED else ""
-    message = f"{len(refused)} of {count} are refused, so no dataset was made: {named}{more}"
+    are = "is" if len(refused) == 1 else "are"
+    message = f"{len(refused)} of {count} {are} refused, so no dataset was made: {named}{more}"
     return InvalidError(
         f"{message}. Mend or remove them, or leave them out with --on-error skip", reason="BAD_EXAMPLES"
     )

@@ -99,6 +99,10 @@ def test_wrong_usage_exits_with_2(frostline: Frostline, wrong: list[str]) -> Non
     [
         (["jobs", "submit", "no.yaml"], "error: no file no.yaml: check the path"),
         (["models", "import", "no.keras", "--name", "a"], "error: no file no.keras: check the path"),
+        (
+            ["models", "list", "--server", "http://here:8470"],
+            "error: 'http://here:8470' is not a server's address: write HOST:PORT",
+        ),
         (["models", "list", "--server", "here"], "error: 'here' is not a server's address: write HOST:PORT"),
         (["predict", "a", "--input", "no.npy", "--output", "y.npy"], "error: no file no.npy: check the path"),
         (["predict", "a", "--input", "text", "--output", "y.npy"], "error: text is not a .npy file of numbers"),

@@ -127,6 +127,7 @@ def test_nan_refuses_the_push_and_is_named_or_left_out_as_asked(zoo: Client, bar
         (NEVER_STORED, Y - 1, {}, r"labels\[0\] is -1"),
         (NEVER_STORED, Y, {"class_names": ["a", "b"]}, r"labels\[2\] is 2: there are 2 classes"),
         (NEVER_STORED, np.full(30, np.nan), {}, "labels have to be numbers"),
+        (NEVER_STORED, Y, {"on_error": "ignore"}, "on_error is 'ignore': use refuse or skip"),
         (np.arange(9), None, {}, r"push \(examples, ...\)"),
         (X.astype(str), None, {}, "push numbers"),
         (X.astype(complex), None, {}, "push numbers"),

@@ -129,6 +129,7 @@ def test_a_field_that_is_wrong_is_named(metadata: dict[str, str], field: str) ->
 def test_a_long_message_is_cut_so_that_it_arrives() -> None:
     refusal = answer_of(InvalidError("x" * 100_000), CALLS["one for one"])
     assert refusal.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert (refusal.details() or "")[-5:] == "xx..."
     assert len(refusal.details() or "") == LONGEST_MESSAGE
 
 

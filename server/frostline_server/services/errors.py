@@ -107,8 +107,11 @@ def _status(code: grpc.StatusCode, message: str, reason: str, metadata: Mapping[
 
 
 def _cut(text: str) -> str:
-    """Returns the start of a text, as much as metadata holds, without what UTF-8 cannot say."""
-    return text.encode("utf-8", "replace")[:LONGEST_MESSAGE].decode("utf-8", "ignore")
+    """Returns a text, or its start and "...", as much as metadata holds, without what UTF-8 cannot say."""
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) <= LONGEST_MESSAGE:
+        return encoded.decode()
+    return encoded[: LONGEST_MESSAGE - 3].decode("utf-8", "ignore") + "..."
 
 
 def _add(status: Status, detail: Message) -> None:
