@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -68,6 +69,26 @@ def compiled(compute: Callable[[list[Any]], list[Any]]) -> Callable[[Sequence[Ar
             raise InvalidError(text, reason="SHAPE_MISMATCH") from error
 
     return run
+
+
+def can_run(layer: keras.Layer, inputs: Sequence[Any], output: Any) -> bool:
+    """Whether TensorFlow can compile a layer as it trains, and finds the shape that Keras says.
+
+    Some layers take tensors, as far as Keras can tell, that their code then has no use for.
+
+    Args:
+        layer: with its weights.
+        inputs: the symbolic tensors that it is called on.
+        output: what Keras says it puts out.
+    """
+    specs = [tf.TensorSpec((2, *tensor.shape[1:]), tensor.dtype) for tensor in inputs]
+    given = {"training": True} if "training" in inspect.signature(layer.call).parameters else {}
+    traced = tf.function(lambda *tensors: layer(one_or_all(list(tensors)), **given), autograph=False)
+    try:
+        found = traced.get_concrete_function(*specs).output_shapes
+        return bool(tf.TensorShape(found).is_compatible_with((2, *output.shape[1:])))
+    except Exception:  # whatever the layer's code happens to raise
+        return False
 
 
 def one_or_all(values: list[Any]) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from frostline_server.engine.forward import can_run
 from frostline_server.training.keras_names import make, reseed_layers, seed_layers, snake_case
 from frostline_server.training.named import Named
 from frostline_server.training.recipe import Recipe
@@ -24,6 +25,8 @@ from frostline_zoo.networks.build import Network, replay, single
 from frostline_zoo.networks.describe import describe
 from frostline_zoo.networks.weights import MAX_PARAMETER_BYTES, check_size, declared, fill
 from frostline_zoo.surgery import shown
+
+_PLAIN = ("Dense", "Flatten", "Dropout", "BatchNormalization", "Activation", "Conv2D", "MaxPooling2D")
 
 
 @dataclass(frozen=True)
@@ -93,12 +96,14 @@ def assemble(recipe: Recipe, base: Manifest | None, spec: ExampleSpec, zoo: ZooA
     new = []
     for part in recipe.head:
         layer = _make_layer(part, {*layers, start.name})
-        new.append(layer)
-        top = [_called(layer, top, part, layers.values())]
+        below_it, top = top, [_called(layer, top, part, layers.values())]
+        new.append((layer, part, below_it, top[0]))
         layers[layer.name] = layer
         tensors[TensorRef(layer.name)] = top[0]
-    for layer, part in zip(new, recipe.head, strict=True):
+    for layer, part, below_it, output in new:
         _initialize(layer, part)
+        if not _is_plain(layer, part) and not can_run(layer, below_it, output):
+            raise _misfit(part, below_it)
     model = keras.Model(start, single(top))
     manifest = replace(describe(model, preprocessing, known=known).manifest, origins=kept.origins if kept else {})
     return Assembled(Network(manifest, model, layers, tensors), reused)
@@ -166,6 +171,24 @@ def _make_layer(part: Named, taken: Collection[str]) -> Any:
     return layer
 
 
+def _is_plain(layer: Any, part: Named) -> bool:
+    """Whether a layer is one of those that Keras itself refuses where they do not fit: to compile it takes a moment."""
+    return type(layer).__name__ in _PLAIN and not {"axis", "noise_shape"} & part.arguments.keys()
+
+
+def _misfit(part: Named, tensors: list[Any]) -> InvalidError:
+    shapes = ", ".join(shown(tuple(tensor.shape[1:])) for tensor in tensors)
+    several = len(tensors) > 1
+    where = f"on {len(tensors)} tensors of shapes {shapes}" if several else f"on a tensor of shape {shapes}"
+    mend = (
+        "begin the head with a layer that joins them, such as Concatenate, or name one layer in reuse.through"
+        if several
+        else "put a layer between that changes the shape, such as Flatten"
+    )
+    text = f"recipe: {part.path}: {part.name} does not fit {where}: {mend}"
+    return InvalidError(text, reason="SHAPE_MISMATCH", key=part.path)
+
+
 def _initialize(layer: Any, part: Named) -> None:
     try:
         fill(layer, {})
@@ -182,17 +205,7 @@ def _called(layer: Any, tensors: list[Any], part: Named, others: Collection[Any]
             made = layer(single(tensors))
     except Exception as error:  # Keras raises whatever its layers happen to
         _check_size(layer, part, others)
-        shapes = ", ".join(shown(tuple(tensor.shape[1:])) for tensor in tensors)
-        several = len(tensors) > 1
-        where = f"on {len(tensors)} tensors of shapes {shapes}" if several else f"on a tensor of shape {shapes}"
-        mend = (
-            "begin the head with a layer that joins them, such as Concatenate, or name one layer in reuse.through"
-            if several
-            else ("put a layer between that changes the shape, such as Flatten")
-        )
-        raise InvalidError(
-            f"recipe: {part.path}: {part.name} does not fit {where}: {mend}", reason="SHAPE_MISMATCH"
-        ) from error
+        raise _misfit(part, tensors) from error
     _check_size(layer, part, others)
     if isinstance(made, list | tuple):
         text = (

@@ -182,6 +182,10 @@ REFUSED = [
         r"head\[0\]: an initializer of Dense cannot make weights of their shapes",
     ),
     ({"head": [{"Dense": {"units": 4, "activation": "glu"}}, *HEAD]}, "the activation 'glu' is not taken"),
+    ({"head": [{"Softmax": {"axis": 5}}, *HEAD]}, r"head\[0\]: Softmax does not fit on a tensor of shape \(12\)"),
+    ({"head": [{"AdaptiveMaxPooling2D": {"output_size": 1}}, *HEAD]}, r"head\[0\]: AdaptiveMaxPooling2D does not fit"),
+    ({"head": [{"CenterCrop": {"height": 2, "width": 2}}, *HEAD]}, r"head\[0\]: CenterCrop does not fit"),
+    ({"head": [{"Dropout": {"rate": 0.5, "noise_shape": [3]}}, *HEAD]}, r"head\[0\]: Dropout does not fit"),
     ({"head": [{"Lambda": {"function": "f"}}]}, "'Lambda' is not a known layer"),
     (
         {"head": [{"Dense": {"units": 4, "activation": "softmax"}}]},
