@@ -232,7 +232,7 @@ class Datasets:
         if on_error not in get_args(OnError):
             raise InvalidError(f"on_error is {on_error!r}: use {' or '.join(get_args(OnError))}")
         push = Push(self._stub, source, progress)
-        early: list[tuple[bytes, Future[str]]] = []
+        early: list[tuple[int, Future[str]]] = []
         if source.refused and on_error == "refuse":
             named = {source.name(place): reason for place, reason in sorted(source.refused.items())}
             raise _refusal(named, len(source))
@@ -245,16 +245,15 @@ class Datasets:
 
             def when_known() -> None:
                 if not push.refused or on_error == "skip":
-                    content = listed()
-                    early.append((content, thread.submit(self._blobs.upload, content)))
+                    early.append((len(push.refused), thread.submit(self._blobs.upload, listed())))
 
             push.run(when_known)
         refused = others | {source.name(place): push.refused[place] for place in sorted(push.refused)}
         kept_count = len(push.kept())
         if refused and (on_error == "refuse" or not kept_count):
             raise _refusal(refused, len(source) + len(others))
-        content = listed()
-        digest = early[-1][1].result() if early and early[-1][0] == content else self._blobs.upload(content)
+        is_listed = early and early[-1][0] == len(push.refused)  # digests were known, and do not change
+        digest = early[-1][1].result() if is_listed else self._blobs.upload(listed())
         request = pb.CreateDatasetVersionRequest(
             dataset=dataset,
             list_digest=digest,

@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,7 +25,7 @@ from frostline_server.wiring import build
 from frostline_zoo.files import make_folder
 
 _TAKEN = "{} cannot be listened on: something else does, or it is not this machine's"
-_TRIM_SECONDS = 5.0
+_QUIET_SECONDS, _QUIET_SHARE = 5.0, 0.02
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 
 
@@ -94,11 +95,13 @@ def _keep_freed_memory() -> None:
 
 
 async def _give_freed_memory_back() -> None:
-    """Has the C library give the kernel, from time to time, what it has kept: a server that idles needs none of it."""
+    """Has the C library give the kernel what it has kept, whenever the server has had hardly anything to do."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)
     while True:
-        await asyncio.sleep(_TRIM_SECONDS)
-        await asyncio.to_thread(trim, 0)
+        before = time.process_time()
+        await asyncio.sleep(_QUIET_SECONDS)
+        if time.process_time() - before < _QUIET_SHARE * _QUIET_SECONDS:
+            await asyncio.to_thread(trim, 0)
 
 
 async def _run(settings: Settings, data: Path) -> None:
