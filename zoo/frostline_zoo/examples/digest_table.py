@@ -27,6 +27,9 @@ MAX_LOAD = 0.5
 ENTRY_BITS = 32
 ENTRY_MASK = np.uint64((1 << ENTRY_BITS) - 1)
 
+_NONE: Words = np.empty(0, np.uint64)
+_WORDS = DIGEST_BYTES // 8
+
 
 @dataclass(frozen=True)
 class _Held:
@@ -136,10 +139,6 @@ def _in_order(there: Digests, digests: Digests) -> int:
     count = min(len(there), len(digests))
     differ = np.flatnonzero(_words(there[:count]).reshape(-1) != _words(digests[:count]).reshape(-1))
     return int(differ[0]) // _WORDS if len(differ) else count
-
-
-_NONE: Words = np.empty(0, np.uint64)
-_WORDS = DIGEST_BYTES // 8
 
 
 def _words(digests: Digests) -> Words:
