@@ -177,16 +177,13 @@ class Features:
         if ending is not None:
             ending.result()
 
-    def read(
-        self, places: Array, view: int = 0, *, exact: bool = False, into: list[Array] | None = None
-    ) -> list[Array]:
+    def read(self, places: Array, view: int = 0, *, exact: bool = False) -> list[Array]:
         """Returns the rows of the examples at `places`, one array a tensor: (k,) -> (k, *shape) each.
 
         Args:
             places: among the examples.
             view: which augmentation; 0 is the example itself.
             exact: in the trunk's own dtype, unrounded, which rounded rows in memory or in the store cannot give.
-            into: arrays that stored rows are read into, as they are returned; memory that is new costs a pass over it.
         """
         if exact and self.is_rounded:
             return self._compute(places, view)[1]
@@ -195,9 +192,20 @@ class Features:
             return [array[places] for array in self._memory[view]]
         if not self.kept.has_rows and len(places) <= self.chunk_rows:
             return self._compute(places, view)[0]
-        out = into or self.room_for(len(places))
-        self._read_into(out, places, view)
+        out = self.room_for(len(places))
+        self.read_into(out, places, view)
         return out
+
+    def read_into(self, out: list[Array], places: Array, view: int = 0) -> int:
+        """Reads rows from the store to `out`, which `room_for` has made; returns how many had to be computed.
+
+        Whoever reads one time after the other gives the same arrays again: memory that is new costs a pass over it.
+        """
+        lost = np.flatnonzero(~self.kept.read(places, view, out))
+        for part in chunks_of(lost, self.chunk_rows):  # what enters the trunk may be far larger than the rows
+            for array, computed in zip(out, self._compute(places[part], view)[0], strict=True):
+                array[part] = computed
+        return len(lost)
 
     def room_for(self, count: int) -> list[Array]:
         """Returns arrays for so many rows."""
@@ -256,14 +264,6 @@ class Features:
             for chunk, _ in computing:
                 self._listener.filled(len(chunk), self._counted(len(chunk)))
 
-    def _read_into(self, out: list[Array], places: Array, view: int) -> int:
-        """Reads rows to their places in `out`, computes those that are not there whole, and returns how many."""
-        lost = np.flatnonzero(~self.kept.read(places, view, out))
-        for part in chunks_of(lost, self.chunk_rows):  # what enters the trunk may be far larger than the rows
-            for array, computed in zip(out, self._compute(places[part], view)[0], strict=True):
-                array[part] = computed
-        return len(lost)
-
     def _hold(self, view: int, there: Array, missing: Array) -> None:
         held = self.room_for(len(self))
         with self._in_flight(missing, view) as computing:  # what is there is read meanwhile
@@ -280,7 +280,7 @@ class Features:
         lost, are_all = 0, len(there) == len(self)
         for chunk in chunks_of(there, max(1, _READ_BYTES // max(1, self.row_bytes))):
             rows = [array[chunk[0] : chunk[-1] + 1] for array in held] if are_all else self.room_for(len(chunk))
-            computed = self._read_into(rows, chunk, view)
+            computed = self.read_into(rows, chunk, view)
             if not are_all:
                 for array, read in zip(held, rows, strict=True):
                     array[chunk] = read

@@ -104,13 +104,6 @@ class KeptRows:
                     array[there] = self._examples.inputs(places[there])
         return there
 
-    def order(self, places: Array, view: int) -> npt.NDArray[np.int64]:
-        """Returns the order in which rows are read the fastest, that of the disk: (k,) -> a permutation (k,)."""
-        for tensor, rows in zip(self._tensors, self._rows, strict=True):
-            if rows is not None:
-                return np.argsort(self._find(rows, tensor, places, view).addresses)
-        return np.arange(len(places))
-
     def look_up(self, view: int) -> None:
         """Finds all rows of a view at once, for many reads of some of them."""
         if len(self._found) >= _VIEWS_FOUND * len(self._tensors):

@@ -25,7 +25,7 @@ _DESCRIPTION = "rows.json"
 SEGMENTS = "[0-9]" * 8 + "-*.safetensors"
 
 _PLACE_BITS = 40
-_BLOCK_BYTES = 16 << 20
+_BLOCK_BYTES = 8 << 20
 _PROBED, _PROBED_EVERY = 8, 64
 _NOWHERE = -1
 
@@ -150,32 +150,36 @@ class TrunkRows:
     def _read_block(self, sought: Found, out: Array, present: npt.NDArray[np.bool_]) -> None:
         """Reads rows in the order in which the disk has them, and verifies them.
 
-        Rows that are asked for in another order pass through other memory: NumPy takes rows from anywhere twice as fast
-        as it puts them anywhere.
+        From memory, rows that are asked for in another order pass through a copy: NumPy takes rows from anywhere twice
+        as fast as it puts them anywhere, and lets other threads work meanwhile. From the disk, each goes to its place.
         """
         places, runs = self._by_segment(sought.addresses)
         if not len(places) or not self.row_bytes:
             present[places] = True
             return
-        target, is_in_order = _as_bytes(out), np.array_equal(places, np.arange(len(out)))
+        target = _as_bytes(out)
+        if self._is_on_disk(sought.addresses[places]):
+            for segment, _, place_of in runs:
+                segment.fetch(place_of)
+            for segment, run, place_of in runs:
+                hashes = segment.read(place_of, target, places[run])
+                present[places[run]] = hashes is not None and hashes == sought.row_hashes[places[run]]
+            return
+        is_in_order = np.array_equal(places, np.arange(len(out)))
         rows = target if is_in_order else self._scratch(len(places))
-        is_on_disk = self._is_on_disk(sought.addresses[places])
-        for segment, _, place_of in runs if is_on_disk else ():
-            segment.fetch(place_of)
+        copied = np.zeros(len(places), bool)
         for segment, run, place_of in runs:
-            if segment.read(place_of, rows[run]) if is_on_disk else segment.copy(place_of, rows[run]):
-                present[places[run]] = row_hashes(rows[run]) == sought.row_hashes[places[run]]
+            copied[run] = segment.copy(place_of, rows[run])
+        present[places] = copied & (row_hashes(rows[: len(places)]) == sought.row_hashes[places])
         if not is_in_order:
-            came_from = np.zeros(len(out), np.int64)  # what is not present may become anything
-            came_from[places] = np.arange(len(places))
-            np.take(rows, came_from, axis=0, out=target, mode="clip")
+            target[places] = rows
 
     def _by_segment(self, addresses: Array) -> tuple[Array, list[tuple[Segment, slice, Array]]]:
         """Returns which of the addresses (n,) are somewhere, in the order in which the disk has them: (k,).
 
         And each segment with some of them, with which of the k those are and their places in it.
         """
-        places = np.argsort(addresses, kind="stable")  # quick where they are in order
+        places = np.argsort(addresses)
         places = places[len(places) - np.count_nonzero(addresses != _NOWHERE) :]
         segment_of, place_of = np.divmod(addresses[places], 1 << _PLACE_BITS)
         ends = [*(np.flatnonzero(np.diff(segment_of)) + 1).tolist(), len(places)] if len(places) else []

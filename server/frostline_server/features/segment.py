@@ -123,32 +123,37 @@ class Segment:
             finally:
                 os.close(handle)
 
-    def read(self, places: Places, out: Bytes) -> bool:
-        """Reads the rows at `places` (k,) from the disk, and nothing else, into `out` (k, m); returns whether the file
-        is still there, and what it was.
+    def read(self, places: Places, out: Bytes, into: Places) -> Words | None:
+        """Reads the rows at `places` (k,) from the disk, and nothing else, to `into` (k,) in `out`.
 
         A mapped row that is not in memory comes page by page as it is touched, each of them with neighbours that nobody
         needs. Where memory is short these take the place of rows that were asked for, and all is read many times over.
+
+        Returns:
+            (k,), the hash of what was read for each, taken while it is near; None where the file is not there any more,
+            or not what it was.
         """
+        hashes = np.empty(len(places), np.uint64)
         try:
             handle = os.open(self._path, os.O_RDONLY)
         except OSError:
-            return False
+            return None
         try:
             status = os.fstat(handle)
             if (status.st_ino, status.st_size) != self._mapped:
-                return False
+                return None
             if hasattr(os, "posix_fadvise"):
                 os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_RANDOM)
-            for place, row in zip(places.tolist(), out, strict=True):
-                start = self._rows_at + place * self.row_bytes
-                if os.preadv(handle, [row], start) != self.row_bytes:
-                    return False
+            for number, (place, to) in enumerate(zip(places.tolist(), into.tolist(), strict=True)):
+                row = out[to]
+                if os.preadv(handle, [row], self._rows_at + place * self.row_bytes) != self.row_bytes:
+                    return None
+                hashes[number] = xxh3_64_intdigest(row)
         except OSError:
-            return False
+            return None
         finally:
             os.close(handle)
-        return True
+        return hashes
 
     def _is_there(self) -> bool:
         try:

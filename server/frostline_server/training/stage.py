@@ -19,9 +19,9 @@ from frostline_server.training.augmentation import Views
 
 Array = npt.NDArray[Any]
 
-_SLICE_BYTES = 16 << 20
+_SLICE_BYTES = 32 << 20
 _SLICE_STEPS = 16
-_NICE = 10
+_NICE = 19
 _READERS = 2
 _AHEAD = 3  # more than there are readers, so that none waits for the training to ask
 
@@ -120,8 +120,7 @@ class ReadAhead:
     def slices(self, order: Array, view: int) -> Iterator[Slice]:
         """Yields the slices of an epoch that takes the examples in `order`.
 
-        A slice's examples stand in it as the store has them. Its arrays are the caller's until it asks for the next
-        one.
+        A slice's examples stand in it in that order. Its arrays are the caller's until it asks for the next one.
         """
         self._features.kept.look_up(view)
         count = -(-len(order) // self._size)
@@ -140,13 +139,11 @@ class ReadAhead:
 
     def _read(self, number: int, order: Array, view: int) -> Slice:
         places = order[number * self._size : (number + 1) * self._size]
-        room = [array[: len(places)] for array in self._room[number % len(self._room)]]
-        as_stored = self._features.kept.order(places, view)
-        rows = self._features.read(places[as_stored], view, into=room)
-        targets = _filled_up(self._targets[places[as_stored]], self._size)
-        stands_at = np.empty(len(places), np.int64)
-        stands_at[as_stored] = np.arange(len(places))
-        return Slice([_filled_up(array, self._size) for array in rows], targets, stands_at)
+        room = self._room[number % len(self._room)]
+        self._features.read_into([array[: len(places)] for array in room], places, view)
+        targets = np.zeros((self._size, *self._targets.shape[1:]), self._targets.dtype)
+        targets[: len(places)] = self._targets[places]
+        return Slice(room, targets, np.arange(len(places)))  # all slices have one shape, the last one too
 
 
 def _give_way() -> None:
@@ -159,9 +156,3 @@ def _give_way() -> None:
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, me, max(_NICE, os.getpriority(os.PRIO_PROCESS, me)))
 
-
-def _filled_up(rows: Array, size: int) -> Array:
-    """Returns `size` rows, of which those after the given ones are never taken: all slices have one shape."""
-    if len(rows) == size:
-        return rows
-    return np.concatenate([rows, np.zeros((size - len(rows), *rows.shape[1:]), rows.dtype)])
