@@ -24,6 +24,7 @@ from frostline_server.engine.alignment import aligned
 from frostline_server.features.batches import put_through
 from frostline_server.features.chunks import ChunkSize, chunk_size, chunks_of, in_flight
 from frostline_server.features.cut_tensor import CutTensor
+from frostline_server.features.equals import missing_once
 from frostline_server.features.kept import KeptRows
 from frostline_server.features.sources import ExampleRows, Listener, Trunk
 from frostline_server.features.store import FeatureStore
@@ -124,10 +125,6 @@ class Features:
         batch_size = self._trunk.batch_size if self._trunk is not None else None
         below = self.below._chunks if self.below is not None else None
         return chunk_size(batch_size, max(self.row_bytes, entering), below)
-
-    def missing(self, view: int = 0) -> npt.NDArray[np.int64]:
-        """Returns the places of the examples whose rows of a view are not in the store, ascending."""
-        return np.flatnonzero(self.kept.lacks(slice(None), view))
 
     def fill(self, views: Sequence[int], *, into_memory: bool) -> None:
         """Computes what is missing, and keeps it: in the store, and with `into_memory` in memory too.
@@ -235,7 +232,7 @@ class Features:
 
     def _lacks(self, views: Sequence[int]) -> bool:
         """Returns whether rows that are kept are missing, here or below."""
-        if self.kept.has_rows and any(len(self.missing(view)) for view in views):
+        if self.kept.has_rows and any(self.kept.lacks(slice(None), view).any() for view in views):
             return True
         return self.below is not None and self.below._lacks(views)
 
@@ -253,16 +250,21 @@ class Features:
         return self._make_trunk() if self._make_trunk is not None else None
 
     def _fill_view(self, view: int, into_memory: bool) -> None:
-        missing = self.missing(view)
-        there = np.setdiff1d(np.arange(len(self)), missing, assume_unique=True)
+        lacks = self.kept.lacks(slice(None), view)
+        missing, copies, originals = missing_once(self.examples.digests, lacks)
+        there = np.flatnonzero(~lacks)
         if into_memory:
             self._hold(view, there, missing)
-            return
-        self._found += len(there)
-        self._listener.filled(len(there), 0)
-        with self._in_flight(missing, view) as computing:
-            for chunk, _ in computing:
-                self._listener.filled(len(chunk), self._counted(len(chunk)))
+            for array in self._memory[view]:
+                array[copies] = array[originals]
+        else:
+            self._found += len(there)
+            self._listener.filled(len(there), 0)
+            with self._in_flight(missing, view) as computing:
+                for chunk, _ in computing:
+                    self._listener.filled(len(chunk), self._counted(len(chunk)))
+        self._found += len(copies)
+        self._listener.filled(len(copies), 0)
 
     def _hold(self, view: int, there: Array, missing: Array) -> None:
         held = self.room_for(len(self))

@@ -16,6 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
+from frostline_server.features.equals import missing_once
 from frostline_server.features.segment import feature_keys
 from frostline_server.features.store import FeatureStore
 from frostline_server.training.augmentation import Views, views_of
@@ -280,7 +281,7 @@ class _StagePlanner:
         return self._frozen.row_bytes(cut.frontier, dtype)
 
     def _present(self, cut: Cut, dtype: str) -> int:
-        """Returns how many of the rows are in the store."""
+        """Returns how many of the rows need not be computed: they are in the store, or equal to one that is computed."""
         if not self._is_known:
             return 0
         level, count = Level(cut.frontier, dtype, True), 0
@@ -296,7 +297,7 @@ class _StagePlanner:
                 there = np.full(len(part), bool(opened))
                 for tensor, rows in opened:
                     there &= rows.find(feature_keys(digests, view if tensor.varies else 0)).are_there
-                count += int(there.sum())
+                count += len(part) - len(missing_once(digests, ~there)[0])
         return count
 
     def _parts_and_views(self) -> list[tuple[Part, list[int]]]:

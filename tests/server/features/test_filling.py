@@ -72,6 +72,26 @@ def test_of_rows_that_are_partly_there_and_one_of_those_damaged_each_is_counted_
     assert more.all_rows().tobytes() == tower(None, numbers(0, 400)).all_rows().tobytes()
 
 
+@pytest.mark.parametrize("into_memory", [False, True])
+def test_equal_examples_are_computed_once(tmp_path: Path, tower: Any, numbers: Any, into_memory: bool) -> None:
+    fill(tower(FeatureStore(tmp_path), numbers(0, 50)))
+    alike, order = numbers(0, 100), np.random.default_rng(3).permutation(np.repeat(np.arange(100), 3))
+    alike.digests, alike.rows = alike.digests[order], alike.rows[order]
+    both = tower(FeatureStore(tmp_path), alike)
+    assert fill(both, into_memory=into_memory) == [50]
+    assert (both.top.reused, both.heard.rows, both.heard.computed) == (250, 300, 50)
+    np.testing.assert_array_equal(both.all_rows(), tower(None, numbers(0, 100)).all_rows()[order])
+
+
+def test_examples_that_only_begin_alike_are_computed_each(tower: Any, numbers: Any) -> None:
+    examples = numbers(0, 40)
+    examples.digests[:, 8] = np.arange(40)
+    examples.digests[:, :8] = 7
+    both = tower(None, examples)
+    assert fill(both, into_memory=True) == [40]
+    np.testing.assert_array_equal(both.top.in_memory()[0], tower(None, numbers(0, 40)).all_rows())
+
+
 def test_what_is_missing_is_computed_while_what_is_there_is_read(tmp_path: Path, tower: Any, numbers: Any) -> None:
     fill(tower(FeatureStore(tmp_path), numbers(0, 300)))
     more = tower(FeatureStore(tmp_path), numbers(0, 320))
@@ -220,7 +240,7 @@ def test_an_overflow_beside_rows_that_are_no_numbers_is_refused_and_not_stored(
     examples.rows[3], examples.rows[40] = np.nan, 1e5
     with pytest.raises(InvalidError, match=r"layer 'h2' puts out .*e\+04, and float16 ends at 6.55e\+04: write cache"):
         fill(tower(FeatureStore(tmp_path), examples, dtype="float16"))
-    assert 40 in tower(FeatureStore(tmp_path), examples, dtype="float16").top.missing()
+    assert tower(FeatureStore(tmp_path), examples, dtype="float16").top.kept.lacks(np.array([40]), 0).all()
 
 
 def test_the_work_of_a_filling_that_is_stopped_is_counted(tmp_path: Path, tower: Any, numbers: Any) -> None:
