@@ -147,18 +147,20 @@ class _StagePlanner:
         if not self._recipe.cached:
             nowhere = self._nowhere()
             return self._planned(nowhere, nowhere.seconds, "the recipe says cache: false")
-        own = self._present(self._cut, self._recipe.dtype)
+        own, known = self._present(self._cut, self._recipe.dtype), self._known_seconds_per_row()
         total = self._total_rows()
-        if own == total and total:
-            size = total * self._row_bytes(self._cut)  # nothing is left to decide, so nothing is measured
+        if own == total and total and known:  # nothing is left to decide, so nothing is measured
+            size = total * self._row_bytes(self._cut)
             read = size * (1 if self._fits_memory(size) else self._stage.epochs) / _USUAL_BYTES_PER_SECOND
             option = Option(self._cut, "store", read, size, total, 0)
-            known = self._known_seconds_per_row()
             without = self._rows_per_epoch * self._stage.epochs * known
             return self._planned(option, without, f"all {total} rows are in the store already")
         options = self._options()
         nowhere = next(option for option in options if option.kept == "nowhere")
         best = min(options, key=weighed)
+        if best.kept == "store" and best.cut == self._cut and not best.missing:
+            where = "in the store already" if own == total else "kept for a stage before"
+            return self._planned(best, nowhere.seconds, f"all {total} rows are {where}")
         reason = reason_of(
             best,
             options,
@@ -193,7 +195,7 @@ class _StagePlanner:
             dtype = self._recipe.dtype if cut == self._cut else "float32"
             total = self._total_rows()
             size = total * self._row_bytes(cut)
-            present = self._present(cut, dtype)
+            present = self._present(cut, dtype, self._beside)
             missing = total - present
             above = 0.0
             if cut != self._cut:
@@ -280,8 +282,11 @@ class _StagePlanner:
         dtype = self._recipe.dtype if cut == self._cut else "float32"
         return self._frozen.row_bytes(cut.frontier, dtype)
 
-    def _present(self, cut: Cut, dtype: str) -> int:
-        """Returns how many of the rows need not be computed: they are in the store, or equal to one that is computed."""
+    def _present(self, cut: Cut, dtype: str, beside: Collection[tuple[str, str]] = ()) -> int:
+        """Returns how many of the rows need not be computed: they are in the store, or equal to one that is computed.
+
+        Those that stages `beside` store, as digest and dtype, will be there.
+        """
         if not self._is_known:
             return 0
         level, count = Level(cut.frontier, dtype, True), 0
@@ -296,7 +301,8 @@ class _StagePlanner:
             for view in views:
                 there = np.full(len(part), bool(opened))
                 for tensor, rows in opened:
-                    there &= rows.find(feature_keys(digests, view if tensor.varies else 0)).are_there
+                    if (tensor.digest, tensor.kept_dtype) not in beside:
+                        there &= rows.find(feature_keys(digests, view if tensor.varies else 0)).are_there
                 count += len(part) - len(missing_once(digests, ~there)[0])
         return count
 
@@ -343,13 +349,8 @@ class _StagePlanner:
 
     def _known_seconds_per_row(self) -> float:
         """Returns what computing a row took when the rows that are there were computed."""
-        return max(
-            (
-                self._store.use_of(self._frozen.digests[ref], self._recipe.dtype).seconds_per_row
-                for ref in self._cut.frontier
-            ),
-            default=0.0,
-        )
+        kept = self._stored_bytes(self._cut)
+        return max((self._store.use_of(digest, dtype).seconds_per_row for digest, dtype in kept), default=0.0)
 
     @cached_property
     def _prepare_seconds(self) -> float:

@@ -145,6 +145,30 @@ def test_where_all_rows_are_there_nothing_is_measured(plans: Any, run: Any, reco
     assert costs.asked == []
 
 
+def test_what_computing_saves_is_measured_again_where_nobody_knows_it_any_more(
+    plans: Any, run: Any, recorded: Any, within: Any
+) -> None:
+    run("first", base="base", head=HEAD, stages=[{"epochs": 2}], costs=recorded(DEAR))
+    zoo = within()
+    for file in zoo.features.root.rglob("use.json"):
+        file.unlink()
+    (plan,) = plans(zoo, recorded(DEAR), **EPOCHS)
+    assert (plan.kept, plan.rows_present, plan.rows_missing) == ("store", ROWS, 0)
+    assert "all 1000 rows are in the store already" in plan.reason
+    assert plan.seconds_without > 100
+
+
+def test_a_row_that_two_stages_need_is_planned_once(plans: Any, recorded: Any, within: Any) -> None:
+    first, second = plans(within(), recorded(DEAR), stages=[{"epochs": 5}, {"epochs": 5}])
+    assert [(each.kept, each.rows_present, each.rows_missing) for each in (first, second)] == [
+        ("store", 0, ROWS),
+        ("store", ROWS, 0),
+    ]
+    assert "all 1000 rows are kept for a stage before" in second.reason
+    assert first.seconds_with > 10 > second.seconds_with
+    assert second.seconds_without == pytest.approx(first.seconds_without)
+
+
 @pytest.mark.parametrize(("disk", "kept"), [(1e9, "store"), (1e5, "memory")])
 def test_rows_of_a_lower_cut_are_what_missing_ones_are_computed_from_wherever_those_are_kept(
     planned: Any, run: Any, recorded: Any, within: Any, disk: float, kept: str
