@@ -36,6 +36,7 @@ OnError = Literal["refuse", "skip"]
 """What becomes of a push with examples that are refused: nothing at all, or a dataset of the others."""
 
 MAX_NAMED = 10
+_MAX_CLASS = int(np.iinfo(np.int64).max)
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class Datasets:
         Raises:
             InvalidError: examples are refused, labels do not fit, or what is appended does not.
         """
-        examples = np.asarray(x)
+        examples = _array("x", x)
         if examples.ndim == 0:
             raise InvalidError(
                 "x is no array: give examples (n, ...), or push a folder with push_folder", reason="BAD_SPEC"
@@ -279,11 +280,18 @@ def _refusal(refused: dict[str, str], count: int) -> InvalidError:
     )
 
 
+def _array(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # NumPy's, which speaks of inhomogeneous shapes
+        raise InvalidError(f"{name} has rows of several shapes: give all the same shape", reason="BAD_SPEC") from error
+
+
 def _labels(y: npt.ArrayLike | None) -> tuple[npt.NDArray[Any] | None, tuple[str, ...]]:
     """Returns labels as the server takes them, and the classes where labels are names."""
     if y is None:
         return None, ()
-    labels = np.asarray(y)
+    labels = _array("y", y)
     if labels.ndim == 2 and labels.shape[1] == 1 and labels.dtype.kind in "biuUS":
         labels = labels[:, 0]
     if labels.dtype.kind in "US" and labels.ndim == 1:
@@ -291,6 +299,8 @@ def _labels(y: npt.ArrayLike | None) -> tuple[npt.NDArray[Any] | None, tuple[str
         return classes.astype(np.int64), tuple(class_names.tolist())
     if labels.ndim not in (1, 2) or labels.dtype.kind not in "biuf":
         raise InvalidError(f"y is {labels.dtype} of shape {labels.shape}: give classes (n,), or floats (n,) or (n, k)")
+    if labels.dtype == np.uint64 and labels.max(initial=0) > _MAX_CLASS:
+        raise InvalidError(f"a label is {labels.max()}: classes are numbers up to {_MAX_CLASS}", reason="BAD_LABELS")
     if labels.ndim == 1 and labels.dtype.kind in "biu":
         return labels.astype(np.int64), ()
     return labels.astype(np.float64 if labels.dtype == np.float64 else np.float32), ()

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from frostline_client.errors import InvalidError
+from frostline_client.regular import check_regular
 
 Array = npt.NDArray[Any]
 
@@ -31,6 +32,7 @@ def read_arrays(path: Path, split: str | None = None) -> tuple[Array, Array | No
         InvalidError: the file is damaged, or holds something else.
         OSError: it cannot be read.
     """
+    check_regular(path)
     try:
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(loaded, np.ndarray):
@@ -109,6 +111,8 @@ def read_folder(path: Path) -> ImageFolder:
             file = f"{name}/{entry.name}"
             if entry.is_dir():
                 others[file] = "is a folder in a class folder"
+            elif _is_image(entry.name) and not entry.is_file():
+                others[file] = "is not a file with contents"
             elif _is_image(entry.name):
                 files.append(file)
             else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from frostline_client.errors import InvalidError
+from frostline_client.regular import check_regular
 
 MAX_FILES = 1_000
 # What a folder's network starts with, the first that is there.
@@ -39,12 +40,12 @@ def network_files(path: Path, companions: Sequence[Path] = ()) -> list[NetworkFi
 
     Raises:
         OSError: a file is not there.
-        InvalidError: the folder holds no network's files, or more than 1,000; two files have one name.
+        InvalidError: it is neither file nor folder; the folder holds no network's files, or more than 1,000; two files have one name.
     """
     if path.is_dir():
         files = _in_folder(path)
     else:
-        path.stat()
+        check_regular(path)
         files = [NetworkFile(found.name, found) for found in (path, *_belonging_to(path))]
     known = {file.path for file in files}
     files += [NetworkFile(companion.name, companion) for companion in companions if companion not in known]

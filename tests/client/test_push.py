@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import io
 import socket
 import threading
@@ -133,6 +134,9 @@ def test_nan_refuses_the_push_and_is_named_or_left_out_as_asked(zoo: Client, bar
         (X.astype(complex), None, {}, "push numbers"),
         (np.zeros((1, 1024, 1024), np.float32), None, {}, "larger than 3 MiB"),
         (np.zeros((3, 0)), None, {}, "with values"),
+        ([[1.0, 2.0], [3.0]], None, {}, "x has rows of several shapes"),
+        (NEVER_STORED, [[1], [1, 2]] * 15, {}, "y has rows of several shapes"),
+        (NEVER_STORED, np.full(30, 2**63 + 5, np.uint64), {}, "a label is 9223372036854775813"),
     ],
 )
 def test_arrays_that_make_no_dataset_are_refused_and_nothing_is_sent(
@@ -326,3 +330,16 @@ def test_a_push_that_its_caller_breaks_off_leaves_no_dataset_and_nothing_staged(
     with pytest.raises(RuntimeError, match="enough"):
         zoo.datasets.push("stopped", X + 2, Y, progress=stop)
     assert not is_there(zoo, "stopped")
+
+
+def test_what_has_no_end_is_refused_and_not_waited_for(zoo: Client, tmp_path: Path, folder: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(InvalidError, match=r"pipe\.npz is a pipe, a socket or a device"):
+        zoo.datasets.push_path("never", tmp_path / "pipe.npz")
+    with pytest.raises(InvalidError, match=r"pipe\.npz is a pipe"):
+        zoo.models.import_file(tmp_path / "pipe.npz", "never")
+    place = next(entry for entry in folder.iterdir() if entry.is_dir()) / "pipe.jpg"
+    os.mkfifo(place)
+    with pytest.raises(InvalidError, match=r"pipe\.jpg is not a file with contents"):
+        zoo.datasets.push_folder("never", folder)
+    assert not is_there(zoo, "never")

@@ -16,6 +16,7 @@ from frostline_server.training.recent import Recent
 from frostline_zoo.blobs.store import BlobStore
 from frostline_zoo.errors import InvalidError, NotFoundError
 from frostline_zoo.examples.dataset import as_inputs
+from frostline_zoo.examples.finite import check_finite
 from frostline_zoo.examples.spec import ExampleSpec
 from frostline_zoo.graph import known_layer, subgraph
 from frostline_zoo.indices import EXACT, Indices, indices_of
@@ -52,9 +53,10 @@ class Predictor:
         rows = _rows(data, dtype, row_shape)
         ready = self._ready(version, layer)
         inputs = as_inputs(rows, ready.shape, EXACT if ready.indices else ready.dtype, ready.preprocessing)
+        places = np.arange(len(inputs))
         if ready.indices is not None:
-            inputs = ready.indices.checked(inputs, np.arange(len(inputs)), ready.dtype)
-        _check_finite(inputs, f"a value that is too large for {inputs.dtype}")
+            inputs = ready.indices.checked(inputs, places, ready.dtype)
+        check_finite(inputs, places, f"a value that is too large for {inputs.dtype}")
         parts = []
         for start in range(0, len(inputs), ready.batch_size):
             part = inputs[start : start + ready.batch_size]
@@ -98,11 +100,5 @@ def _rows(data: bytes, dtype: str, row_shape: list[int]) -> Array:
     if not data or len(data) % spec.content_bytes:
         raise InvalidError(f"{len(data)} bytes are not whole rows of {spec.content_bytes} bytes: send whole rows")
     rows = np.frombuffer(data, spec.numpy_dtype).reshape(-1, *spec.shape)
-    _check_finite(rows, "NaN or infinity")
+    check_finite(rows, np.arange(len(rows)), "NaN or infinity")
     return rows
-
-
-def _check_finite(rows: Array, what: str) -> None:
-    if rows.dtype.kind == "f" and not np.isfinite(rows).all():
-        place = int(np.flatnonzero(~np.isfinite(rows).reshape(len(rows), -1).all(axis=1))[0])
-        raise InvalidError(f"row {place} holds {what}: remove it or fill it in", reason="NOT_FINITE")

@@ -21,6 +21,7 @@ from frostline_server.features.sources import ExampleRows, Listener, Trunk
 from frostline_server.features.store import FeatureStore
 from frostline_server.training.programs import Programs
 from frostline_zoo.examples.dataset import Examples
+from frostline_zoo.examples.finite import check_finite
 from frostline_zoo.graph import Cut, calls_in_order
 from frostline_zoo.identity import trunk_digests, view_digests
 from frostline_zoo.indices import EXACT, indices_of
@@ -247,11 +248,15 @@ class PartRows(ExampleRows):
         """Returns the examples at `places`, (k,) -> (k, *shape): decoded, resized and scaled.
 
         Raises:
-            InvalidError: the network looks them up in an Embedding, and they are not indices of its rows.
+            InvalidError: the network looks them up in an Embedding, and they are not indices of its rows; a value is
+                too large for the input's dtype.
         """
         chosen = self._part.places[places]
         if self._indices is None:
-            return self._part.examples.inputs(chosen, self._shape, self._dtype, self._preprocessing)
+            rows = self._part.examples.inputs(chosen, self._shape, self._dtype, self._preprocessing)
+            if not self._part.examples.spec.is_image and self._part.examples.spec.numpy_dtype.kind == "f":
+                check_finite(rows, chosen, f"a value that is too large for {self._dtype}, the network's input")
+            return rows
         rows = self._part.examples.inputs(chosen, self._shape, EXACT, self._preprocessing)
         return self._indices.checked(rows, chosen, self._dtype)
 

@@ -212,6 +212,18 @@ REFUSED = [
 ]
 
 
+def test_a_value_that_the_network_cannot_take_is_named_in_place_of_a_loss_that_is_no_number(
+    push_rows: Any, digits: Digits, run: Runs
+) -> None:
+    digits("digits")
+    run("base", head=HEAD)
+    rows = np.zeros((40, 16))
+    rows[17, 3] = 1e300
+    push_rows("huge", rows, np.arange(40) % 5)
+    with pytest.raises(InvalidError, match=r"row 17 holds a value that is too large for float32, the network's input"):
+        run("child", base="base", data={"train": "huge"}, head=HEAD)
+
+
 def test_what_does_not_fit_is_refused_before_anything_runs(zoo: ZooAccess, digits: Digits, run: Runs) -> None:
     from frostline_server.training.prepare import prepare
 
