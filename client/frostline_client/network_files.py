@@ -40,7 +40,8 @@ def network_files(path: Path, companions: Sequence[Path] = ()) -> list[NetworkFi
 
     Raises:
         OSError: a file is not there.
-        InvalidError: it is neither file nor folder; the folder holds no network's files, or more than 1,000; two files have one name.
+        InvalidError: it is neither file nor folder; the folder holds no network's files, or more than 1,000; two files
+            have one name.
     """
     if path.is_dir():
         files = _in_folder(path)

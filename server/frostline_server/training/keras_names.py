@@ -39,6 +39,8 @@ _ALIASES = {
     "loss": {"mse": "MeanSquaredError", "mae": "MeanAbsoluteError", "msle": "MeanSquaredLogarithmicError"},
     "metric": {"mse": "MeanSquaredError", "mae": "MeanAbsoluteError"},
 }
+_WRAPPED = {"layer", "fn", "inner_optimizer"}
+"""Arguments that are a layer, a function or an optimizer, as wrappers have: recipes cannot write one."""
 _ARGUMENT_KINDS = ("initializer", "regularizer", "constraint", "learning rate schedule")
 
 
@@ -61,12 +63,14 @@ def reseed_layers(layers: Iterable[keras.Layer], seed: int) -> None:
 
 @functools.cache
 def names_of(kind: str) -> dict[str, type]:
-    """Returns the classes of one kind, "layer" or a key above, by name."""
+    """Returns the classes of one kind, "layer" or a key above, by name, without those that no recipe can make."""
     if kind == "layer":
-        return dict(LAYERS)
-    module, base = _MODULES[kind]
-    found = {name: value for name, value in vars(module).items() if inspect.isclass(value) and issubclass(value, base)}
-    return {name: value for name, value in found.items() if value is not base and name != "LossScaleOptimizer"}
+        found = LAYERS
+    else:
+        module, base = _MODULES[kind]
+        classes = {name: value for name, value in vars(module).items() if inspect.isclass(value)}
+        found = {name: each for name, each in classes.items() if issubclass(each, base) and each is not base}
+    return {name: each for name, each in found.items() if not _WRAPPED & inspect.signature(each).parameters.keys()}
 
 
 def make(kind: str, named: Named, **defaults: Any) -> Any:

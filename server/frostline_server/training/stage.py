@@ -155,4 +155,3 @@ def _give_way() -> None:
         me = threading.get_native_id()
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, me, max(_NICE, os.getpriority(os.PRIO_PROCESS, me)))
-

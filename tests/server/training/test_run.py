@@ -187,6 +187,8 @@ REFUSED = [
     ({"head": [{"CenterCrop": {"height": 2, "width": 2}}, *HEAD]}, r"head\[0\]: CenterCrop does not fit"),
     ({"head": [{"Dropout": {"rate": 0.5, "noise_shape": [3]}}, *HEAD]}, r"head\[0\]: Dropout does not fit"),
     ({"head": [{"Lambda": {"function": "f"}}]}, "'Lambda' is not a known layer"),
+    ({"head": [{"TimeDistributed": {"layer": "Dense"}}]}, "'TimeDistributed' is not a known layer"),
+    ({"metrics": [{"MeanMetricWrapper": {"fn": "f"}}]}, "'MeanMetricWrapper' is not a known metric"),
     (
         {"head": [{"Dense": {"units": 4, "activation": "softmax"}}]},
         "recipe: data.train: labels of digits run up to 4, .* 4 units",
@@ -216,7 +218,7 @@ def test_a_value_that_the_network_cannot_take_is_named_in_place_of_a_loss_that_i
     push_rows: Any, digits: Digits, run: Runs
 ) -> None:
     digits("digits")
-    run("base", head=HEAD)
+    run("base", head=DEEP)
     rows = np.zeros((40, 16))
     rows[17, 3] = 1e300
     push_rows("huge", rows, np.arange(40) % 5)

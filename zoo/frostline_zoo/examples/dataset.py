@@ -183,6 +183,7 @@ def _fitted(rows: Array, shape: Shape, interpolation: str) -> Array:
     return images.resize(rows, shape[0] or spelling[0], shape[1] or spelling[1], interpolation)
 
 
+@np.errstate(over="ignore")  # whoever asks for inputs checks what numbers they got
 def _scaled(values: Array, dtype: str, preprocessing: Preprocessing) -> Array:
     scale, offset = preprocessing.scale, preprocessing.offset
     if scale == 1.0 and offset == 0.0:
