@@ -126,6 +126,21 @@ def test_a_tarball_whose_member_says_that_it_is_longer_than_any_file() -> None:
     assert refusal("saved_model", files_of(x__tar=content)).reason == "BAD_ARCHIVE"
 
 
+def test_a_tarball_whose_list_of_holes_is_cut_short() -> None:
+    holes = tarfile.TarInfo("m/saved_model.pb").tobuf(tarfile.GNU_FORMAT)
+    sparse = bytearray(holes)
+    sparse[156:157], sparse[482:483] = b"S", b"\1"  # a file with holes, whose list goes on in a block that is not there
+    sparse[148:156] = b"%06o\0 " % (sum(sparse[:148]) + sum(sparse[156:]) + 8 * ord(" "))
+    assert refusal("saved_model", files_of(x__tar=bytes(sparse) + bytes(3))).reason == "BAD_ARCHIVE"
+
+
+def test_a_tarball_whose_header_asks_for_more_memory_than_there_is() -> None:
+    member = tarfile.TarInfo("m")
+    member.size, member.type = 1 << 60, tarfile.XHDTYPE
+    content = member.tobuf(tarfile.GNU_FORMAT) + b"12 path=m/x\n"
+    assert refusal("saved_model", files_of(x__tar=content)).reason == "BAD_ARCHIVE"
+
+
 def test_arrays_of_more_dimensions_than_arrive() -> None:
     header = json.dumps({"a": {"dtype": "F32", "shape": [1] * 9, "data_offsets": [0, 4]}}).encode()
     content = struct.pack("<Q", len(header)) + header + bytes(4)

@@ -7,7 +7,7 @@ import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self, cast
 
 from typing_extensions import Buffer
 
@@ -92,8 +92,11 @@ class Files(Mapping[str, bytes]):
 
 
 def reading(content: memoryview) -> BinaryIO:
-    """Returns bytes in memory as a file to be read from, not copied."""
-    return io.BufferedReader(_Reading(content))
+    """Returns bytes in memory as a file to be read from, not copied.
+
+    A read takes no more memory than there are bytes, whatever size a damaged header asks for.
+    """
+    return cast(BinaryIO, _Reading(content))
 
 
 class _Reading(io.RawIOBase):
@@ -108,6 +111,12 @@ class _Reading(io.RawIOBase):
 
     def seekable(self) -> bool:
         return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        rest = len(self._content) - self._at
+        piece = bytes(self._content[self._at : self._at + (rest if size is None or size < 0 else min(size, rest))])
+        self._at += len(piece)
+        return piece
 
     def readinto(self, buffer: Buffer) -> int:
         piece = self._content[self._at : self._at + memoryview(buffer).nbytes]

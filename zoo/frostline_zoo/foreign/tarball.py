@@ -37,7 +37,9 @@ def members_of(content: bytes | memoryview) -> dict[str, memoryview]:
                     found[name] = whole[member.offset_data : member.offset_data + member.size]
                     if len(found[name]) != member.size:
                         raise bad("it is cut short")
-    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, OverflowError, RecursionError) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise bad("it is damaged or cut short") from error
+    except (ValueError, IndexError, OverflowError, RecursionError) as error:  # of headers that tarfile takes for whole
         raise bad("it is damaged or cut short") from error
     return found
 
