@@ -261,7 +261,7 @@ def test_arrays_are_refused_with_where_they_belong(tmp_path: Path) -> None:
     from frostline_zoo.networks.importer import import_network
 
     np.savez(tmp_path / "digits.npz", x=np.zeros(3))
-    with pytest.raises(InvalidError, match=r"no config\.json, as a \.keras file has: .* push arrays as a dataset"):
+    with pytest.raises(InvalidError, match=r"no config\.json, as a \.keras file has: push arrays .* as a dataset"):
         import_network(tmp_path / "digits.npz")
 
 

@@ -27,7 +27,10 @@ def read_keras_file(files: Files, main: str) -> Iterator[KerasNetwork]:
     notes = []
     with opened_archive(files.view(main)) as archive:
         if "config.json" not in archive.names:
-            text = "the archive has no config.json, as a .keras file has: give a network, and push arrays as a dataset"
+            text = (
+                "the archive has no config.json, as a .keras file has: push arrays of examples as a dataset, "
+                "and save arrays of weights as .safetensors"
+            )
             raise InvalidError(text, reason="BAD_ARCHIVE")
         config = parsed_object(bytes(archive.read("config.json", MAX_BYTES)))
         version = _version(archive)

@@ -235,7 +235,8 @@ def _plain(value: Any, scope: _Scope, name: str) -> Any:
 def checked_name(name: str) -> str:
     """Returns `name` where it can name a layer. Raises InvalidError."""
     if not _NAME.fullmatch(name) or ".." in name:
-        raise InvalidError(f"{name[:80]!r} cannot name a layer: use letters, digits and . _ -", reason="BAD_NAME")
+        message = f"{name[:80]!r} cannot name a layer: use up to 200 of the letters a to z, A to Z, digits and . _ -"
+        raise InvalidError(message, reason="BAD_NAME")
     return name
 
 
