@@ -80,6 +80,12 @@ class BlobStoreContract:
         assert not store.has(digest_of(b"other"))
         assert not (tmp_path / "file").exists()
 
+    def test_many_are_put_at_once_and_equal_ones_once(self, store: BlobStore) -> None:
+        contents = [bytes([number]) * 1000 * number for number in (*range(1, 40), *range(1, 40))]
+        store.put_all(contents)
+        assert [store.get(digest_of(content)) for content in contents] == contents
+        assert list(store.staging.iterdir()) == []
+
     def test_a_blob_that_was_never_stored_is_not_found(self, store: BlobStore) -> None:
         assert not store.has(ABSENT)
         for ask in (store.get, store.size, store.read):
@@ -223,6 +229,12 @@ def test_after_a_failed_sync_nothing_is_acknowledged_until_the_store_is_opened_a
     assert store.get(before) == b"before"
     again = LocalBlobStore(tmp_path / "data")
     assert again.get(again.put(b"lost")) == b"lost"
+
+
+def test_where_one_of_many_cannot_be_kept_none_is_acknowledged(store: LocalBlobStore, disk: FailingDisk) -> None:
+    disk.fails_next(stat.S_ISREG)
+    with pytest.raises(UnavailableError, match="check the disk"):
+        store.put_all([bytes([number]) for number in range(30)])
 
 
 def test_bytes_whose_sync_failed_are_written_anew(store: LocalBlobStore, disk: FailingDisk) -> None:

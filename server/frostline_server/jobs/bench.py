@@ -88,8 +88,7 @@ class Bench:
 
     def _stored(self, imported: Imported) -> Frame:
         new = self._zoo.blobs.missing(imported.blobs)
-        for content in imported.blobs.values():
-            self._zoo.blobs.put(content)
+        self._zoo.blobs.put_all(imported.blobs.values())
         return Frame({"report": asdict(imported.report), "new_blob_count": len(new)}, imported.manifest.encode())
 
     def _export(self, manifest: bytes, format: str, destination: str) -> Frame:

@@ -88,8 +88,7 @@ def run_recipe(recipe: Recipe, around: Surroundings, job: str) -> Outcome:
     description = describe(
         prepared.network.model, manifest.preprocessing, prepared.parent, job, known=run.untouched_layers()
     )
-    for content in description.blobs.values():
-        around.zoo.blobs.put(content)
+    around.zoo.blobs.put_all(description.blobs.values())
     metrics = {name: values[stages[-1].best_epoch] for name, values in stages[-1].history.items()}
     return Outcome(replace(description.manifest, origins=manifest.origins), metrics, stages)
 

@@ -11,6 +11,7 @@ import os
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from typing_extensions import Buffer
@@ -18,6 +19,8 @@ from typing_extensions import Buffer
 from frostline_zoo.blobs.staged import StagedFile
 from frostline_zoo.digests import checked_digest, digest_of
 from frostline_zoo.errors import CorruptError, InvalidError, NotFoundError, OutOfRangeError
+
+_AT_ONCE = 8
 
 
 class BlobStore(ABC):
@@ -49,6 +52,16 @@ class BlobStore(ABC):
         else:
             self._write(digest, content)
         return digest
+
+    def put_all(self, contents: Iterable[Buffer]) -> None:
+        """Stores all of `contents`, some at once: each waits for the disk twice, which syncs several in one go.
+
+        Raises:
+            ExhaustedError, UnavailableError: as `put`; some of them may be stored.
+        """
+        with ThreadPoolExecutor(_AT_ONCE, "put-blobs") as threads:
+            for _ in threads.map(self.put, contents):
+                pass
 
     def put_staged(self, staged: StagedFile, digest: str) -> None:
         """Stores what `staged` holds, which is gone afterwards, where it has the digest `digest`.
