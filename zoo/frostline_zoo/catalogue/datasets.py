@@ -20,6 +20,7 @@ from frostline_zoo.digests import checked_digest, digest_of_json
 from frostline_zoo.errors import AbortedError, CorruptError, InvalidError, NotFoundError
 from frostline_zoo.examples.contents import Contents
 from frostline_zoo.examples.dataset import Examples
+from frostline_zoo.examples.image_decoder import ImageDecoder
 from frostline_zoo.examples.index import Places
 from frostline_zoo.examples.lists import ExampleList, appended
 from frostline_zoo.examples.shards import SHARD_BYTES
@@ -90,6 +91,7 @@ class Datasets:
     def __init__(self, engine: Engine, blobs: BlobStore, shard_bytes: int = SHARD_BYTES) -> None:
         self._engine = engine
         self._blobs = blobs
+        self._decoder = ImageDecoder()
         self.contents = Contents(engine, blobs, shard_bytes)
 
     def get(self, name: DatasetName | DatasetVersionName) -> DatasetVersionRecord:
@@ -144,7 +146,9 @@ class Datasets:
         if gone:
             message = f"{gone} examples of {record.name} have changed or gone on the server's disk: push them again"
             raise CorruptError(message, reason="EXAMPLE_CORRUPT", name=str(record.name))
-        return Examples(record.spec, listed.digests, listed.labels, record.class_names, places, self._blobs)
+        return Examples(
+            record.spec, listed.digests, listed.labels, record.class_names, places, self._blobs, self._decoder
+        )
 
     def create_version(self, new: NewVersion, request_id: str = "") -> DatasetVersionRecord:
         """Makes a list of stored examples the newest version of its dataset, and returns that; where it is the newest

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from frostline_zoo.blobs.store import BlobStore
 from frostline_zoo.errors import CorruptError, InvalidError, NotFoundError
 from frostline_zoo.examples import images
+from frostline_zoo.examples.image_decoder import ImageDecoder
 from frostline_zoo.examples.index import Places
 from frostline_zoo.examples.shards import Rows
 from frostline_zoo.examples.spec import Digests, ExampleSpec, contents_digests, rows_digests
@@ -42,6 +43,7 @@ class Examples:
         class_names: the names of the classes, or empty.
         places: where their contents are.
         blobs: the store that the shards are in.
+        decoder: what decodes images.
     """
 
     spec: ExampleSpec
@@ -50,6 +52,7 @@ class Examples:
     class_names: tuple[str, ...]
     places: Places
     blobs: BlobStore
+    decoder: ImageDecoder
 
     def __len__(self) -> int:
         return len(self.digests)
@@ -113,9 +116,9 @@ class Examples:
 
         def decode(start: int) -> None:
             files = self._files(chosen[start : start + IMAGES_PER_TASK])
-            pixels = [images.decode(each, height, width, channels, preprocessing.interpolation) for each in files]
+            pixels = self.decoder.decode(files, height, width, channels, preprocessing.interpolation)
             # Here, while the pixels are in the processor's cache: as floats they are four times larger.
-            inputs[start : start + len(files)] = _scaled(np.stack(pixels), dtype, preprocessing)
+            inputs[start : start + len(files)] = _scaled(pixels, dtype, preprocessing)
 
         for _ in self._threads.map(decode, range(0, len(chosen), IMAGES_PER_TASK)):
             pass

@@ -11,7 +11,6 @@ import mmap
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import numpy as np
 from typing_extensions import Buffer
 
 from frostline_zoo.examples import row_hashing
+from frostline_zoo.examples.memory_file import memory_file
 from frostline_zoo.examples.row_hashing import AREA_BYTES, DONE, REQUEST
 from frostline_zoo.examples.spec import DIGEST_BYTES, Digests, ExampleSpec, digest_prefix, rows_digests
 
@@ -59,7 +59,7 @@ class _Process:
     """The process, and the memory that is shared with it. It ends when its input does, also where nobody says so."""
 
     def __init__(self) -> None:
-        descriptor = _memory_file()
+        descriptor = memory_file("frostline-rows", 2 * AREA_BYTES)
         try:
             self._rows, self._digests = np.frombuffer(mmap.mmap(descriptor, 2 * AREA_BYTES), np.uint8).reshape(2, -1)
             self._process = subprocess.Popen(
@@ -83,14 +83,3 @@ class _Process:
         if answers.read(1) != DONE:
             raise BrokenPipeError
         return self._digests[: count * DIGEST_BYTES].reshape(count, DIGEST_BYTES).copy()
-
-
-def _memory_file() -> int:
-    """Returns the descriptor of a nameless file for the shared memory."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("frostline-rows")
-    else:
-        with tempfile.TemporaryFile() as file:
-            descriptor = os.dup(file.fileno())
-    os.truncate(descriptor, 2 * AREA_BYTES)
-    return descriptor
