@@ -147,20 +147,20 @@ class _StagePlanner:
         if not self._recipe.cached:
             nowhere = self._nowhere()
             return self._planned(nowhere, nowhere.seconds, "the recipe says cache: false")
-        own, known = self._present(self._cut, self._recipe.dtype), self._known_seconds_per_row()
+        own = self._present(self._cut, self._recipe.dtype)
         total = self._total_rows()
-        if own == total and total and known:  # nothing is left to decide, so nothing is measured
-            size = total * self._row_bytes(self._cut)
+        if own == total and total:
+            size = total * self._row_bytes(self._cut)  # nothing is left to decide
             read = size * (1 if self._fits_memory(size) else self._stage.epochs) / _USUAL_BYTES_PER_SECOND
             option = Option(self._cut, "store", read, size, total, 0)
-            without = self._rows_per_epoch * self._stage.epochs * known
+            known = self._known_seconds_per_row()  # where it is, nothing is measured
+            without = self._rows_per_epoch * self._stage.epochs * known if known else self._nowhere().seconds
             return self._planned(option, without, f"all {total} rows are in the store already")
         options = self._options()
         nowhere = next(option for option in options if option.kept == "nowhere")
         best = min(options, key=weighed)
         if best.kept == "store" and best.cut == self._cut and not best.missing:
-            where = "in the store already" if own == total else "kept for a stage before"
-            return self._planned(best, nowhere.seconds, f"all {total} rows are {where}")
+            return self._planned(best, nowhere.seconds, f"all {total} rows are kept for a stage before")
         reason = reason_of(
             best,
             options,
