@@ -283,8 +283,11 @@ def _refusal(refused: dict[str, str], count: int) -> InvalidError:
 def _array(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
     try:
         return np.asarray(values)
-    except ValueError as error:  # NumPy's, which speaks of inhomogeneous shapes
-        raise InvalidError(f"{name} has rows of several shapes: give all the same shape", reason="BAD_SPEC") from error
+    except ValueError as error:
+        what = (
+            "has rows of several shapes" if "inhomogeneous" in str(error) else "is nothing that NumPy makes an array of"
+        )
+        raise InvalidError(f"{name} {what}: give numbers in one shape", reason="BAD_SPEC") from error
 
 
 def _labels(y: npt.ArrayLike | None) -> tuple[npt.NDArray[Any] | None, tuple[str, ...]]:
@@ -299,7 +302,7 @@ def _labels(y: npt.ArrayLike | None) -> tuple[npt.NDArray[Any] | None, tuple[str
         return classes.astype(np.int64), tuple(class_names.tolist())
     if labels.ndim not in (1, 2) or labels.dtype.kind not in "biuf":
         raise InvalidError(f"y is {labels.dtype} of shape {labels.shape}: give classes (n,), or floats (n,) or (n, k)")
-    if labels.dtype == np.uint64 and labels.max(initial=0) > _MAX_CLASS:
+    if labels.ndim == 1 and labels.dtype == np.uint64 and labels.max(initial=0) > _MAX_CLASS:
         raise InvalidError(f"a label is {labels.max()}: classes are numbers up to {_MAX_CLASS}", reason="BAD_LABELS")
     if labels.ndim == 1 and labels.dtype.kind in "biu":
         return labels.astype(np.int64), ()

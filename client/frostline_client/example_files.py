@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from frostline_client.endings import check_ends
 from frostline_client.errors import InvalidError
-from frostline_client.regular import check_regular
 
 Array = npt.NDArray[Any]
 
@@ -32,7 +32,7 @@ def read_arrays(path: Path, split: str | None = None) -> tuple[Array, Array | No
         InvalidError: the file is damaged, or holds something else.
         OSError: it cannot be read.
     """
-    check_regular(path)
+    check_ends(path)
     try:
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(loaded, np.ndarray):

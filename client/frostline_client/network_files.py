@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from frostline_client.endings import check_ends
 from frostline_client.errors import InvalidError
-from frostline_client.regular import check_regular
 
 MAX_FILES = 1_000
 # What a folder's network starts with, the first that is there.
@@ -46,8 +46,10 @@ def network_files(path: Path, companions: Sequence[Path] = ()) -> list[NetworkFi
     if path.is_dir():
         files = _in_folder(path)
     else:
-        check_regular(path)
+        check_ends(path)
         files = [NetworkFile(found.name, found) for found in (path, *_belonging_to(path))]
+    for companion in companions:
+        check_ends(companion)
     known = {file.path for file in files}
     files += [NetworkFile(companion.name, companion) for companion in companions if companion not in known]
     if len({file.name for file in files}) != len(files):

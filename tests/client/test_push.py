@@ -338,6 +338,9 @@ def test_what_has_no_end_is_refused_and_not_waited_for(zoo: Client, tmp_path: Pa
         zoo.datasets.push_path("never", tmp_path / "pipe.npz")
     with pytest.raises(InvalidError, match=r"pipe\.npz is a pipe"):
         zoo.models.import_file(tmp_path / "pipe.npz", "never")
+    (tmp_path / "net.onnx").write_bytes(b"x")
+    with pytest.raises(InvalidError, match=r"pipe\.npz is a pipe"):
+        zoo.models.import_file(tmp_path / "net.onnx", "never", companions=[tmp_path / "pipe.npz"])
     place = next(entry for entry in folder.iterdir() if entry.is_dir()) / "pipe.jpg"
     os.mkfifo(place)
     with pytest.raises(InvalidError, match=r"pipe\.jpg is not a file with contents"):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from frostline_client.cli.progress import counting
 from frostline_client.cli.session import Session, command
+from frostline_client.endings import check_ends
 from frostline_client.errors import InvalidError
 from frostline_client.streams import ReceivedFile
 
@@ -44,6 +45,7 @@ def predict(session: Session, model: str, input_: Path, output: Path, layer: str
 
 
 def _read_rows(path: Path) -> npt.NDArray[Any]:
+    check_ends(path)
     try:
         rows = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError):

@@ -254,19 +254,22 @@ class Features:
         missing, copies, originals = missing_once(self.examples.digests, lacks)
         there = np.flatnonzero(~lacks)
         if into_memory:
-            self._hold(view, there, missing)
-            for array in self._memory[view]:
+            held = self._hold(view, there, missing)
+            for array in held:
                 array[copies] = array[originals]
+            self._memory[view] = held
         else:
             self._found += len(there)
             self._listener.filled(len(there), 0)
             with self._in_flight(missing, view) as computing:
                 for chunk, _ in computing:
                     self._listener.filled(len(chunk), self._counted(len(chunk)))
-        self._found += len(copies)
+        if self._make_trunk is not None or self.below is not None:  # an input is neither computed nor found
+            self._found += len(copies)
         self._listener.filled(len(copies), 0)
 
-    def _hold(self, view: int, there: Array, missing: Array) -> None:
+    def _hold(self, view: int, there: Array, missing: Array) -> list[Array]:
+        """Reads rows and computes others, and returns room for all with these in their places."""
         held = self.room_for(len(self))
         with self._in_flight(missing, view) as computing:  # what is there is read meanwhile
             lost = self._hold_stored(view, there, held)
@@ -275,7 +278,7 @@ class Features:
                     array[chunk] = rows
                 self._listener.filled(len(chunk), self._counted(len(chunk)))
         self._found += len(there) - lost
-        self._memory[view] = held
+        return held
 
     def _hold_stored(self, view: int, there: Array, held: list[Array]) -> int:
         """Reads rows that are stored to their places in `held`, and returns how many of them had to be computed."""

@@ -254,7 +254,7 @@ class PartRows(ExampleRows):
         chosen = self._part.places[places]
         if self._indices is None:
             rows = self._part.examples.inputs(chosen, self._shape, self._dtype, self._preprocessing)
-            if not self._part.examples.spec.is_image and self._part.examples.spec.numpy_dtype.kind == "f":
+            if not self._part.examples.spec.is_image and self._part.examples.spec.numpy_dtype.itemsize > 1:
                 check_finite(rows, chosen, f"a value that is too large for {self._dtype}, the network's input")
             return rows
         rows = self._part.examples.inputs(chosen, self._shape, EXACT, self._preprocessing)

@@ -39,8 +39,8 @@ _ALIASES = {
     "loss": {"mse": "MeanSquaredError", "mae": "MeanAbsoluteError", "msle": "MeanSquaredLogarithmicError"},
     "metric": {"mse": "MeanSquaredError", "mae": "MeanAbsoluteError"},
 }
-_WRAPPED = {"layer", "fn", "inner_optimizer"}
-"""Arguments that are a layer, a function or an optimizer, as wrappers have: recipes cannot write one."""
+_WRAPPED = {"layer", "fn", "inner_optimizer", "optimizer_map"}
+"""Arguments that are a layer, a function or optimizers, as wrappers have: recipes cannot write one."""
 _ARGUMENT_KINDS = ("initializer", "regularizer", "constraint", "learning rate schedule")
 
 

@@ -14,10 +14,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import numpy as np
-
-from frostline_server.features.equals import missing_once
-from frostline_server.features.segment import feature_keys
 from frostline_server.features.store import FeatureStore
 from frostline_server.training.augmentation import Views, views_of
 from frostline_server.training.costs import Costs, DiskSpeed
@@ -29,6 +25,7 @@ from frostline_server.training.programs import Programs
 from frostline_server.training.reason import reason_of
 from frostline_server.training.recipe import Recipe
 from frostline_server.training.room import fits_budget, fits_memory, stored_bytes
+from frostline_server.training.stock import Stock, stock_of
 from frostline_server.training.zoo import ZooAccess
 from frostline_zoo.errors import InvalidError
 from frostline_zoo.graph import Cut, calls_in_order, cut_through
@@ -147,9 +144,8 @@ class _StagePlanner:
         if not self._recipe.cached:
             nowhere = self._nowhere()
             return self._planned(nowhere, nowhere.seconds, "the recipe says cache: false")
-        own = self._present(self._cut, self._recipe.dtype)
         total = self._total_rows()
-        if own == total and total:
+        if total and self._stock(self._cut, self._recipe.dtype).present == total:
             size = total * self._row_bytes(self._cut)  # nothing is left to decide
             read = size * (1 if self._fits_memory(size) else self._stage.epochs) / _USUAL_BYTES_PER_SECOND
             option = Option(self._cut, "store", read, size, total, 0)
@@ -182,21 +178,23 @@ class _StagePlanner:
             held = Option(self._cut, "memory", rows * prepare_seconds, size, 0, rows)
             return self._planned(held, nowhere.seconds, "nothing is frozen; the examples fit into memory")
         if self._is_image and self._fits_budget(self._cut) and self._recipe.cached:
-            present = self._present(self._cut, "float32")
-            seconds = (rows - present) * prepare_seconds + size * self._stage.epochs / self._disk.cold_read
+            missing = self._stock(self._cut, "float32").missing
+            seconds = missing * prepare_seconds + size * self._stage.epochs / self._disk.cold_read
             if seconds < nowhere.seconds:
-                stored = Option(self._cut, "store", seconds, size, present, rows - present)
+                stored = Option(self._cut, "store", seconds, size, rows - missing, missing)
                 return self._planned(stored, nowhere.seconds, "nothing is frozen; decoded examples are read faster")
         return self._planned(nowhere, nowhere.seconds, "nothing is frozen; examples are read again in every epoch")
 
     def _options(self) -> list[Option]:
-        options = []
+        options, contents = (
+            [],
+            stock_of(self._frozen, Level(self._cut.frontier, "float32", True), self._parts_and_views(), None).missing,
+        )
         for cut in [self._cut, *self._lower_cuts]:
             dtype = self._recipe.dtype if cut == self._cut else "float32"
             total = self._total_rows()
             size = total * self._row_bytes(cut)
-            present = self._present(cut, dtype, self._beside)
-            missing = total - present
+            missing = self._stock(cut, dtype, self._beside).missing
             above = 0.0
             if cut != self._cut:
                 above = self._rows_per_epoch * self._stage.epochs
@@ -204,10 +202,10 @@ class _StagePlanner:
             if self._fits_budget(cut):
                 disk = missing * self._row_bytes(cut) / self._disk.write + self._read_seconds(size)
                 seconds = self._seconds_to_compute(cut, missing) + above + disk
-                options.append(Option(cut, "store", seconds, size, present, missing, disk))
+                options.append(Option(cut, "store", seconds, size, total - missing, missing, disk))
             if self._fits_memory(size):
-                seconds = self._seconds_to_compute(cut, total, may_store=False) + above
-                options.append(Option(cut, "memory", seconds, size, 0, total))
+                seconds = self._seconds_to_compute(cut, contents, may_store=False) + above
+                options.append(Option(cut, "memory", seconds, size, total - contents, contents))
         return [*options, self._nowhere()]
 
     def _seconds_to_compute(self, cut: Cut, rows: int, *, may_store: bool = True) -> float:
@@ -226,7 +224,7 @@ class _StagePlanner:
     @cached_property
     def _lacking(self) -> int:
         """How many rows the source lacks."""
-        return self._total_rows() - self._present(self._source, "float32") if self._source else 0
+        return self._stock(self._source, "float32").missing if self._source else 0
 
     def _nowhere(self) -> Option:
         rows = self._rows_per_epoch * self._stage.epochs
@@ -282,29 +280,10 @@ class _StagePlanner:
         dtype = self._recipe.dtype if cut == self._cut else "float32"
         return self._frozen.row_bytes(cut.frontier, dtype)
 
-    def _present(self, cut: Cut, dtype: str, beside: Collection[tuple[str, str]] = ()) -> int:
-        """Returns how many of the rows need not be computed: they are in the store, or equal to one that is computed.
-
-        Those that stages `beside` store, as digest and dtype, will be there.
-        """
-        if not self._is_known:
-            return 0
-        level, count = Level(cut.frontier, dtype, True), 0
-        for part, views in self._parts_and_views():
-            tensors = self._frozen.tensors(level, is_image=self._is_image, with_views=views != [0])
-            opened = [
-                (tensor, self._store.open(tensor.digest, tensor.shape, tensor.kept_dtype))
-                for tensor in tensors
-                if tensor.digest
-            ]
-            digests = part.examples.digests[part.places]
-            for view in views:
-                there = np.full(len(part), bool(opened))
-                for tensor, rows in opened:
-                    if (tensor.digest, tensor.kept_dtype) not in beside:
-                        there &= rows.find(feature_keys(digests, view if tensor.varies else 0)).are_there
-                count += len(part) - len(missing_once(digests, ~there)[0])
-        return count
+    def _stock(self, cut: Cut, dtype: str, beside: Collection[tuple[str, str]] = ()) -> Stock:
+        """Returns how many of the rows are there, with what stages `beside` store, and how many are missing."""
+        store = self._store if self._is_known else None
+        return stock_of(self._frozen, Level(cut.frontier, dtype, True), self._parts_and_views(), store, beside)
 
     def _parts_and_views(self) -> list[tuple[Part, list[int]]]:
         views = list(range(1, self._views.count + 1)) if self._views.count else [0]
@@ -317,7 +296,12 @@ class _StagePlanner:
     def _stored_bytes(self, cut: Cut) -> dict[tuple[str, str], int]:
         digests = self._frozen.view_digests if self._views.count else self._frozen.digests
         dtype = self._recipe.dtype if cut == self._cut else "float32"
-        return stored_bytes(self._frozen, digests, cut, self._total_rows(), dtype)
+        held_out = len(self._held_out) if self._held_out else 0  # of which there are no views
+        kept = stored_bytes(self._frozen, digests, cut, self._total_rows() - held_out, dtype)
+        if held_out:
+            for key, size in stored_bytes(self._frozen, self._frozen.digests, cut, held_out, dtype).items():
+                kept[key] = kept.get(key, 0) + size
+        return kept
 
     def _fits_memory(self, size_bytes: int) -> bool:
         return fits_memory(size_bytes, self._memory_bytes)
@@ -372,7 +356,7 @@ class _StagePlanner:
 
         The stage's own where its exact rows are there, and it keeps rounded ones.
         """
-        if self._recipe.dtype != "float32" and 2 * self._present(self._cut, "float32") >= self._total_rows():
+        if self._recipe.dtype != "float32" and 2 * self._stock(self._cut, "float32").present >= self._total_rows():
             return self._cut
         digests = self._frozen.view_digests if self._views.count != 0 else self._frozen.digests
         for layer in reversed(self._frozen.manifest.layers):
@@ -380,7 +364,7 @@ class _StagePlanner:
             if not is_below or not self._store.has(digests[TensorRef(layer.name)], "float32"):
                 continue
             cut = self._cut_at(layer.name)
-            if cut is not None and 2 * self._present(cut, "float32") >= self._total_rows():
+            if cut is not None and 2 * self._stock(cut, "float32").present >= self._total_rows():
                 return cut
         return None
 

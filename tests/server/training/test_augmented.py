@@ -63,6 +63,17 @@ def test_validation_takes_the_parents_features(base: None, run: Runs) -> None:
     assert (augmented.stages[0].rows_computed, augmented.stages[0].rows_reused) == (60, 30)
 
 
+def test_views_and_validation_rows_that_two_stages_need_are_planned_once(base: None, run: Runs, recorded: Any) -> None:
+    held_out = {"data": {"train": "digits", "validation": {"fraction": 0.5}}}
+    stages = {"stages": [{"epochs": 3, "batch_size": 8}] * 2}
+    costs = recorded({"flat": 1.0})
+    two = run("two", augment=FLIP_AND_TURN, cache={"views": 2}, costs=costs, **{**CHILD, **held_out, **stages}).stages
+    assert [(each.plan.kept, each.plan.rows_present, each.plan.rows_missing) for each in two] == [
+        ("store", 0, 90),
+        ("store", 90, 0),
+    ]
+
+
 def test_a_bases_own_random_layers_rest_until_views_are_asked_for_and_the_job_says_so(base: None, run: Runs) -> None:
     run("augmented", augment=FLIP_AND_TURN, **CHILD)
     notes: list[Event] = []

@@ -169,6 +169,22 @@ def test_a_row_that_two_stages_need_is_planned_once(plans: Any, recorded: Any, w
     assert second.seconds_without == pytest.approx(first.seconds_without)
 
 
+def test_equal_examples_are_planned_once_wherever_rows_are_kept(
+    plans: Any, planned: Any, recorded: Any, within: Any, push_rows: Any
+) -> None:
+    rows = np.random.default_rng(1).normal(size=(100, 16)).astype(np.float32)
+    data = {"train": "alike"}
+    planned(within(), recorded(DEAR))  # makes the base
+    push_rows("alike", np.tile(rows, (10, 1)), np.tile(np.arange(100) % 5, 10))
+    for disk, kept in ((None, "store"), (0, "memory")):
+        (plan,) = plans(within(disk=disk), recorded(DEAR), data=data, **EPOCHS)
+        assert (plan.kept, plan.rows_present, plan.rows_missing) == (kept, 900, 100)
+        assert plan.seconds_with < 4
+    rounded = {"cache": {"dtype": "float16"}, "data": data, **EPOCHS}
+    (each,) = planned(within(), recorded(DEAR), **rounded)
+    assert each.source is None  # where nothing is stored, nothing is there to start from
+
+
 @pytest.mark.parametrize(("disk", "kept"), [(1e9, "store"), (1e5, "memory")])
 def test_rows_of_a_lower_cut_are_what_missing_ones_are_computed_from_wherever_those_are_kept(
     planned: Any, run: Any, recorded: Any, within: Any, disk: float, kept: str

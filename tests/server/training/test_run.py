@@ -189,6 +189,7 @@ REFUSED = [
     ({"head": [{"Lambda": {"function": "f"}}]}, "'Lambda' is not a known layer"),
     ({"head": [{"TimeDistributed": {"layer": "Dense"}}]}, "'TimeDistributed' is not a known layer"),
     ({"metrics": [{"MeanMetricWrapper": {"fn": "f"}}]}, "'MeanMetricWrapper' is not a known metric"),
+    ({"stages": [{"optimizer": {"MultiOptimizer": {"optimizer_map": ["Adam"]}}}]}, "'MultiOptimizer' is not a known"),
     (
         {"head": [{"Dense": {"units": 4, "activation": "softmax"}}]},
         "recipe: data.train: labels of digits run up to 4, .* 4 units",
@@ -214,9 +215,22 @@ REFUSED = [
 ]
 
 
+def test_of_equal_inputs_none_is_found_or_computed(push_rows: Any, run: Runs) -> None:
+    rows = np.random.default_rng(0).normal(size=(10, 16)).astype(np.float32)
+    push_rows("digits", np.tile(rows, (10, 1)), np.tile(np.arange(10) % 5, 10))
+    (scratch,) = run("base", head=DEEP, stages=[{"epochs": 1}]).stages
+    assert (scratch.rows_computed, scratch.rows_reused) == (0, 0)
+    (child,) = run("child", base="base", head=HEAD, stages=[{"epochs": 1}]).stages
+    assert (child.rows_computed, child.rows_reused) == (10, 90)
+    (rounded,) = run("rounded", base="base", head=HEAD, stages=[{"epochs": 1}], cache={"dtype": "float16"}).stages
+    assert (rounded.rows_computed, rounded.rows_reused) == (0, 100)
+
+
 def test_a_value_that_the_network_cannot_take_is_named_in_place_of_a_loss_that_is_no_number(
-    push_rows: Any, digits: Digits, run: Runs
+    push_rows: Any, add_network: Any, digits: Digits, run: Runs
 ) -> None:
+    import keras
+
     digits("digits")
     run("base", head=DEEP)
     rows = np.zeros((40, 16))
@@ -224,6 +238,14 @@ def test_a_value_that_the_network_cannot_take_is_named_in_place_of_a_loss_that_i
     push_rows("huge", rows, np.arange(40) % 5)
     with pytest.raises(InvalidError, match=r"row 17 holds a value that is too large for float32, the network's input"):
         run("child", base="base", data={"train": "huge"}, head=HEAD)
+    add_network(
+        "half", keras.Sequential([keras.Input((16,), dtype="float16"), keras.layers.Dense(4), keras.layers.Dense(5)])
+    )
+    whole = np.zeros((40, 16), np.int64)
+    whole[3, 3] = 70_000
+    push_rows("large", whole, np.arange(40) % 5)
+    with pytest.raises(InvalidError, match=r"row 3 holds a value that is too large for float16"):
+        run("child", base="half", data={"train": "large"}, head=HEAD)
 
 
 def test_what_does_not_fit_is_refused_before_anything_runs(zoo: ZooAccess, digits: Digits, run: Runs) -> None:

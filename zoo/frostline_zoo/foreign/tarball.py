@@ -13,6 +13,8 @@ MAX_BYTES = 4 << 30
 _SMALL = 1 << 20
 _GZIP = b"\x1f\x8b"
 _PIECE_BYTES = 1 << 20
+# The latter of headers that tarfile takes for whole.
+_DAMAGED = (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, IndexError, OverflowError, RecursionError)
 
 
 def members_of(content: bytes | memoryview) -> dict[str, memoryview]:
@@ -37,9 +39,7 @@ def members_of(content: bytes | memoryview) -> dict[str, memoryview]:
                     found[name] = whole[member.offset_data : member.offset_data + member.size]
                     if len(found[name]) != member.size:
                         raise bad("it is cut short")
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise bad("it is damaged or cut short") from error
-    except (ValueError, IndexError, OverflowError, RecursionError) as error:  # of headers that tarfile takes for whole
+    except _DAMAGED as error:
         raise bad("it is damaged or cut short") from error
     return found
 
