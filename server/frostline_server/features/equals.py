@@ -24,6 +24,9 @@ def missing_once(digests: npt.NDArray[np.uint8], lacks: npt.NDArray[np.bool_]) -
     """
     places = np.flatnonzero(lacks)
     words = np.ascontiguousarray(digests[places]).view(np.uint64)
+    ordered = np.sort(words[:, 0])  # many times quicker than what follows, and most datasets have no equal examples
+    if not (ordered[1:] == ordered[:-1]).any():
+        return places, places[:0], places[:0]
     _, firsts, kind = np.unique(words[:, 0], return_index=True, return_inverse=True)
     first_of = firsts[kind]
     # Contents that share a word and nothing else, as good as never, are computed each.

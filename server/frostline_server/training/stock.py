@@ -44,7 +44,6 @@ def stock_of(
     present = missing = 0
     for part, views in parts:
         digests = part.examples.digests[part.places]
-        contents = len(missing_once(digests, np.ones(len(part), bool))[0])
         tensors = frozen.tensors(level, is_image=part.examples.spec.is_image, with_views=views != [0])
         opened = [
             (tensor, store.open(tensor.digest, tensor.shape, tensor.kept_dtype))
@@ -57,5 +56,5 @@ def stock_of(
                 if (tensor.digest, tensor.kept_dtype) not in beside:
                     there &= rows.find(feature_keys(digests, view if tensor.varies else 0)).are_there
             present += int(there.sum())
-            missing += len(missing_once(digests, ~there)[0]) if there.any() else contents
+            missing += len(missing_once(digests, ~there)[0])
     return Stock(present, missing)
