@@ -6,6 +6,7 @@ import gc
 import io
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -109,6 +110,21 @@ def test_a_process_that_was_killed_is_started_again(decoding: Decoding) -> None:
         os.waitpid(child, 0)
     assert not decoding([image(seed=4)])
     eventually(lambda: decoding([image(seed=5)]))
+
+
+@needs_linux
+def test_a_thread_that_gives_way_is_served_by_processes_that_do(decoding: Decoding) -> None:
+    eventually(lambda: decoding([image()]))
+    before = children()
+
+    def give_way() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
+        eventually(lambda: decoding([image()]))
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(give_way).result()
+    assert {os.getpriority(os.PRIO_PROCESS, child) for child in children() - before} == {5}
+    assert decoding([image()])
 
 
 @needs_linux

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -35,13 +36,16 @@ _MOST = min(8, os.cpu_count() or 1)
 
 
 class ImageDecoder:
-    """Decodes image files, as many at once as there are processors. Threads share one."""
+    """Decodes image files, as many at once as there are processors. Threads share one.
+
+    A thread that gives way to others is served by processes that do, which are those that such a thread has started.
+    """
 
     def __init__(self) -> None:
         """Starts nothing: processes come with the first files, and end with this one."""
         self._changing = threading.Lock()
         self._idle: list[_Process] = []
-        self._count = 0
+        self._counts: Counter[int] = Counter()
 
     def decode(self, files: Sequence[bytes], height: int, width: int, channels: int, interpolation: str) -> Pixels:
         """Returns the pixels of JPEG or PNG files, (n, height, width, channels), as `images.decode` does each.
@@ -58,7 +62,7 @@ class ImageDecoder:
                 pixels = process.decode(files, shape, images.INTERPOLATIONS.index(interpolation))
             except OSError:  # it was killed
                 with self._changing:
-                    self._count -= 1
+                    self._counts[process.niceness] -= 1
             else:
                 with self._changing:
                     self._idle.append(process)
@@ -70,26 +74,32 @@ class ImageDecoder:
 
     def _taken(self) -> _Process | None:
         """Returns a process that nobody uses, or None while there is none; then it may start one for the next time."""
+        niceness = os.getpriority(os.PRIO_PROCESS, 0)  # on Linux this thread's
         with self._changing:
-            for process in tuple(self._idle):
+            for process in [each for each in self._idle if each.niceness == niceness]:
                 with suppress(OSError):
                     if not process.is_ready():
                         continue
                     self._idle.remove(process)
                     return process
                 self._idle.remove(process)  # it has ended
-                self._count -= 1
-            if self._count < _MOST:
+                self._counts[niceness] -= 1
+            if self._counts[niceness] < _MOST:
                 with suppress(OSError):  # the system starts no more
-                    self._idle.append(_Process())
-                    self._count += 1
+                    self._idle.append(_Process(niceness))
+                    self._counts[niceness] += 1
         return None
 
 
 class _Process:
-    """A process, and the memory that is shared with it. It ends when its input does, also where nobody says so."""
+    """A process, and the memory that is shared with it. It ends when its input does, also where nobody says so.
 
-    def __init__(self) -> None:
+    Attributes:
+        niceness: of the thread that has started it, and so its own.
+    """
+
+    def __init__(self, niceness: int) -> None:
+        self.niceness = niceness
         descriptor = memory_file("frostline-pixels", AREA_BYTES)
         try:
             self._area = np.frombuffer(mmap.mmap(descriptor, AREA_BYTES), np.uint8)
