@@ -21,6 +21,7 @@ import numpy.typing as npt
 from frostline.v1 import dataset_service_pb2 as pb
 from frostline.v1.dataset_service_pb2_grpc import DatasetServiceStub
 from frostline_client import names
+from frostline_client.arrays import as_array
 from frostline_client.blobs import Blobs
 from frostline_client.channel import Channel
 from frostline_client.errors import InvalidError
@@ -126,7 +127,7 @@ class Datasets:
         Raises:
             InvalidError: examples are refused, labels do not fit, or what is appended does not.
         """
-        examples = _array("x", x)
+        examples = as_array("x", x)
         if examples.ndim == 0:
             raise InvalidError(
                 "x is no array: give examples (n, ...), or push a folder with push_folder", reason="BAD_SPEC"
@@ -280,21 +281,11 @@ def _refusal(refused: dict[str, str], count: int) -> InvalidError:
     )
 
 
-def _array(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
-    try:
-        return np.asarray(values)
-    except ValueError as error:
-        what = (
-            "has rows of several shapes" if "inhomogeneous" in str(error) else "is nothing that NumPy makes an array of"
-        )
-        raise InvalidError(f"{name} {what}: give numbers in one shape", reason="BAD_SPEC") from error
-
-
 def _labels(y: npt.ArrayLike | None) -> tuple[npt.NDArray[Any] | None, tuple[str, ...]]:
     """Returns labels as the server takes them, and the classes where labels are names."""
     if y is None:
         return None, ()
-    labels = _array("y", y)
+    labels = as_array("y", y)
     if labels.ndim == 2 and labels.shape[1] == 1 and labels.dtype.kind in "biuUS":
         labels = labels[:, 0]
     if labels.dtype.kind in "US" and labels.ndim == 1:

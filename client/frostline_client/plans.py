@@ -20,9 +20,8 @@ class StagePlan:
         kept_at: the layers whose outputs are kept: at the cut, or below it where that costs less.
         dtype: what rows are kept as.
         views: how many seeded augmentations of each example are kept.
-        rows_present: rows of `kept_at` that need not be computed: the server has them, a stage before keeps them, or
-            they are equal to one that is computed.
-        rows_missing: rows of `kept_at` that have to be computed.
+        rows_present: rows of `kept_at` that the server has already, or that a stage before keeps.
+        rows_missing: rows of `kept_at` that have to be computed: of equal ones one.
         size_bytes: all rows of `kept_at`.
         seconds_with: what lies below the head is expected to take over the whole stage, done as planned.
         seconds_without: the same where nothing is kept.

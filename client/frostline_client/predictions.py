@@ -11,6 +11,7 @@ import numpy.typing as npt
 from frostline.v1.prediction_service_pb2 import PredictRequest
 from frostline.v1.prediction_service_pb2_grpc import PredictionServiceStub
 from frostline.wire import WithData
+from frostline_client.arrays import as_array
 from frostline_client.channel import Channel
 from frostline_client.errors import InvalidError, ServerError
 from frostline_client.names import version_name
@@ -39,7 +40,7 @@ class Predictions:
                 several outputs and `layer` names none of them.
             NotFoundError: the zoo holds no such version, or the version no such layer.
         """
-        rows = _little_endian(np.asanyarray(x))
+        rows = _little_endian(as_array("x", x))
         done, outputs = 0, None
         with self._stub.Predict(_requests(version_name(reference), layer or "", rows)) as responses:
             for response in responses:

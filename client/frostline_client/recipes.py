@@ -18,6 +18,8 @@ import yaml
 
 from frostline_client.errors import InvalidError
 
+_LARGEST_BYTES = 3 << 20  # what a message holds, and thousands of times what a recipe needs
+
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """Reads a recipe from a YAML or JSON file. Raises as `read_yaml`."""
@@ -107,9 +109,12 @@ def to_json(recipe: Any) -> str:
         InvalidError: it holds what JSON cannot; the message names the key.
     """
     try:
-        return json.dumps(_as_json(recipe, ""))
+        text = json.dumps(_as_json(recipe, ""))
     except RecursionError:
         raise InvalidError("recipe: it is nested too deep to be one", reason="BAD_RECIPE") from None
+    if len(text) > _LARGEST_BYTES:
+        raise InvalidError(f"recipe: it has {len(text):,} bytes, {_LARGEST_BYTES:,} are taken", reason="BAD_RECIPE")
+    return text
 
 
 def _as_json(value: Any, place: str) -> Any:

@@ -89,3 +89,8 @@ def test_of_several_outputs_one_has_to_be_named(zoo: Client, trained: Any, rows:
     with pytest.raises(InvalidError, match=r"several outputs, of the layers h2, dense: say which layer's you want"):
         zoo.predict("two-outputs", rows)
     np.testing.assert_array_equal(zoo.predict("two-outputs", rows, layer="dense"), zoo.predict("signs", rows))
+
+
+def test_rows_of_several_shapes_are_refused_in_words(zoo: Client, trained: Any) -> None:
+    with pytest.raises(InvalidError, match="x has rows of several shapes"):
+        zoo.predict("signs", [[1.0, 2.0, 3.0, 4.0], [5.0]])

@@ -173,3 +173,8 @@ def test_reuse_is_a_layer_several_layers_or_surgery_with_models_by_their_names()
         "replace": {"-1": {"Dense": {"units": 5}}, "h2": named},
         "insert": [{"after": 3, "layer": named}],
     }
+
+
+def test_a_recipe_that_no_message_holds_is_refused_by_its_size() -> None:
+    with pytest.raises(InvalidError, match=r"recipe: it has 4,000,0\d\d bytes, 3,145,728 are taken"):
+        to_json({"name": "x" * 4_000_000})

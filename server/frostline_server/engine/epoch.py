@@ -13,7 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from frostline_server.engine.alignment import is_aligned
-from frostline_server.engine.forward import forward_batch_size, one_or_all
+from frostline_server.engine.forward import forward_batch_size, one_or_all, taking_values
 
 Array = npt.NDArray[Any]
 
@@ -80,10 +80,11 @@ class CompiledEpoch:
             "loss" and the metrics as running means over the epoch, as Keras reports them; with a "val_" prefix those of
             the validation examples after it.
         """
-        figures = self._training.whole(self._tensors_of(train), train.order, self.batch_size)
-        if held_out is not None:
-            size, order = min(self.test_batch_size, len(held_out.order)), held_out.order
-            figures += self._testing.whole(self._tensors_of(held_out), order, size)
+        with taking_values():
+            figures = self._training.whole(self._tensors_of(train), train.order, self.batch_size)
+            if held_out is not None:
+                size, order = min(self.test_batch_size, len(held_out.order)), held_out.order
+                figures += self._testing.whole(self._tensors_of(held_out), order, size)
         return self._named(figures, held_out is not None)
 
     def in_slices(
@@ -129,7 +130,8 @@ class CompiledEpoch:
         for part in slices:
             arguments = self._tensors_of(part) if stays else [as_tensor(array) for array in part.arrays]
             steps = steps or len(part.order) // size
-            total += run.slice(arguments, part.order, size, steps)
+            with taking_values():
+                total += run.slice(arguments, part.order, size, steps)
             count += len(part.order)
             between()
         return [total / count, *(float(metric.result()) for metric in self._metrics)]

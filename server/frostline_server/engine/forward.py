@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -49,20 +50,28 @@ def compiled_forward(model: keras.Model) -> Callable[[Sequence[Array]], list[Arr
     return compiled(lambda inputs: _listed(model(one_or_all(inputs), training=False)))
 
 
+@contextmanager
+def taking_values() -> Iterator[None]:
+    """Has a program say in words for people that a layer of it does not take a value. Raises InvalidError."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        raise InvalidError(
+            "the network cannot take these rows: a value is outside what one of its layers takes, "
+            "such as an index past the end of an Embedding",
+            reason="VALUE_OUT_OF_RANGE",
+        ) from error
+
+
 def compiled(compute: Callable[[list[Any]], list[Any]]) -> Callable[[Sequence[Array]], list[Array]]:
     """Returns a function of tensors as one of arrays, compiled at the first call."""
     program = tf.function(compute, autograph=False)
 
     def run(inputs: Sequence[Array]) -> list[Array]:
         try:
-            # The arrays are the tensors' own memory, which cannot be written to: `numpy` would copy it.
-            return [np.asarray(output) for output in program([tf.convert_to_tensor(array) for array in inputs])]
-        except tf.errors.InvalidArgumentError as error:
-            raise InvalidError(
-                "the network cannot take these rows: a value is outside what one of its layers takes, "
-                "such as an index past the end of an Embedding",
-                reason="VALUE_OUT_OF_RANGE",
-            ) from error
+            with taking_values():
+                # The arrays are the tensors' own memory, which cannot be written to: `numpy` would copy it.
+                return [np.asarray(output) for output in program([tf.convert_to_tensor(array) for array in inputs])]
         except ValueError as error:  # Keras's, of a side that the network leaves free
             shapes = ", ".join(str(array.shape[1:]) for array in inputs)
             text = f"the network cannot take rows of shape {shapes}: one of its layers does not fit such a size"

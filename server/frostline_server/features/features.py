@@ -198,10 +198,13 @@ class Features:
 
         Whoever reads one time after the other gives the same arrays again: memory that is new costs a pass over it.
         """
-        lost = np.flatnonzero(~self.kept.read(places, view, out))
+        is_lost = ~self.kept.read(places, view, out)
+        lost, copies, originals = missing_once(self.examples.digests[places], is_lost)
         for part in chunks_of(lost, self.chunk_rows):  # what enters the trunk may be far larger than the rows
             for array, computed in zip(out, self._compute(places[part], view)[0], strict=True):
                 array[part] = computed
+        for array in out:
+            array[copies] = array[originals]
         return len(lost)
 
     def room_for(self, count: int) -> list[Array]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -69,6 +70,8 @@ class Segment:
             CorruptError: it is not a segment.
         """
         status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+            raise CorruptError("not a feature segment")
         self._mapped = (status.st_ino, status.st_size)
         tensors = map_tensors(path)
         try:
@@ -156,11 +159,16 @@ class Segment:
         return hashes
 
     def _is_there(self) -> bool:
+        """Whether the file is what it was. Another one holds nothing, and takes the room of what is computed now."""
         try:
             status = self._path.stat()
         except OSError:
             return False
-        return (status.st_ino, status.st_size) == self._mapped
+        is_same = (status.st_ino, status.st_size) == self._mapped
+        if not is_same:
+            with suppress(OSError):
+                self._path.unlink()
+        return is_same
 
 
 def write_segment(folder: Path, sequence: int, owner: str, keys: Words, pieces: Sequence[Bytes]) -> Path:
@@ -190,6 +198,8 @@ def write_segment(folder: Path, sequence: int, owner: str, keys: Words, pieces: 
 
 def segment_row_count(path: Path) -> int:
     """Returns how many rows the segment at `path` says it holds; 0 for a file that says nothing of the kind."""
+    if not path.is_file():
+        return 0
     with path.open("rb") as file:
         try:
             header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), _MAX_HEADER_BYTES)))

@@ -22,7 +22,7 @@ class Option:
         kept: "store", "memory" or "nowhere".
         seconds: what the whole stage is expected to take, beside training.
         size_bytes: of the rows that are kept.
-        present: how many of them need not be computed.
+        present: how many of them are there already.
         missing: how many are computed.
         disk_seconds: what of the time goes into writing rows and reading them.
     """

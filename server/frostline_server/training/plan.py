@@ -18,9 +18,8 @@ class StagePlan:
             input's name where the prepared examples themselves are kept.
         dtype: what rows are kept as.
         views: how many seeded augmentations of each example; 0 is the example itself.
-        rows_present: rows of `kept_at` that need not be computed: they are in the store, a stage before stores them, or
-            they are equal to one that is computed.
-        rows_missing: rows that have to be computed.
+        rows_present: rows of `kept_at` that are in the store already, or that a stage before stores.
+        rows_missing: rows that have to be computed: of equal ones one.
         size_bytes: all rows of `kept_at`, in bytes.
         seconds_with: expected over the whole stage for what lies below the head, done as planned.
         seconds_without: expected where nothing is kept.

@@ -178,10 +178,10 @@ class _StagePlanner:
             held = Option(self._cut, "memory", rows * prepare_seconds, size, 0, rows)
             return self._planned(held, nowhere.seconds, "nothing is frozen; the examples fit into memory")
         if self._is_image and self._fits_budget(self._cut) and self._recipe.cached:
-            missing = self._stock(self._cut, "float32").missing
+            present, missing = self._stock(self._cut, "float32")
             seconds = missing * prepare_seconds + size * self._stage.epochs / self._disk.cold_read
             if seconds < nowhere.seconds:
-                stored = Option(self._cut, "store", seconds, size, rows - missing, missing)
+                stored = Option(self._cut, "store", seconds, size, present, missing)
                 return self._planned(stored, nowhere.seconds, "nothing is frozen; decoded examples are read faster")
         return self._planned(nowhere, nowhere.seconds, "nothing is frozen; examples are read again in every epoch")
 
@@ -194,7 +194,7 @@ class _StagePlanner:
             dtype = self._recipe.dtype if cut == self._cut else "float32"
             total = self._total_rows()
             size = total * self._row_bytes(cut)
-            missing = self._stock(cut, dtype, self._beside).missing
+            present, missing = self._stock(cut, dtype, self._beside)
             above = 0.0
             if cut != self._cut:
                 above = self._rows_per_epoch * self._stage.epochs
@@ -202,10 +202,10 @@ class _StagePlanner:
             if self._fits_budget(cut):
                 disk = missing * self._row_bytes(cut) / self._disk.write + self._read_seconds(size)
                 seconds = self._seconds_to_compute(cut, missing) + above + disk
-                options.append(Option(cut, "store", seconds, size, total - missing, missing, disk))
+                options.append(Option(cut, "store", seconds, size, present, missing, disk))
             if self._fits_memory(size):
                 seconds = self._seconds_to_compute(cut, contents, may_store=False) + above
-                options.append(Option(cut, "memory", seconds, size, total - contents, contents))
+                options.append(Option(cut, "memory", seconds, size, 0, contents))
         return [*options, self._nowhere()]
 
     def _seconds_to_compute(self, cut: Cut, rows: int, *, may_store: bool = True) -> float:

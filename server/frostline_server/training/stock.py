@@ -17,7 +17,7 @@ class Stock(NamedTuple):
     """Rows of one cut.
 
     Attributes:
-        present: how many are in the store.
+        present: how many are in the store, or will be.
         missing: how many have to be computed, so that none is missing: of equal ones one.
     """
 

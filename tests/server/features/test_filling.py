@@ -83,6 +83,36 @@ def test_equal_examples_are_computed_once(tmp_path: Path, tower: Any, numbers: A
     np.testing.assert_array_equal(both.all_rows(), tower(None, numbers(0, 100)).all_rows()[order])
 
 
+def test_equal_examples_whose_row_is_lost_are_computed_once(tmp_path: Path, tower: Any, numbers: Any) -> None:
+    alike, order = numbers(0, 100), np.random.default_rng(3).permutation(np.repeat(np.arange(100), 3))
+    alike.digests, alike.rows = alike.digests[order], alike.rows[order]
+    fill(tower(FeatureStore(tmp_path), alike))
+    again = tower(FeatureStore(tmp_path), alike)
+    for segment in tmp_path.rglob("*.safetensors"):
+        segment.write_bytes(segment.read_bytes()[:-200])
+    rows = again.all_rows()
+    assert again.top.computed == 100
+    np.testing.assert_array_equal(rows, tower(None, numbers(0, 100)).all_rows()[order])
+
+
+def test_what_is_no_file_any_more_holds_no_rows_and_is_not_waited_for(tmp_path: Path, tower: Any, numbers: Any) -> None:
+    fill(tower(FeatureStore(tmp_path), numbers(0, 50)))
+    (segment,) = tmp_path.rglob("*.safetensors")
+    segment.unlink()
+    os.mkfifo(segment)
+    assert [info.row_count for info in FeatureStore(tmp_path).trunks()] == [0]
+    assert fill(tower(FeatureStore(tmp_path), numbers(0, 50))) == [50]
+
+
+def test_a_segment_that_has_changed_gives_its_room_back(tmp_path: Path, tower: Any, numbers: Any) -> None:
+    first = tower(FeatureStore(tmp_path), numbers(0, 50))
+    fill(first)
+    (segment,) = tmp_path.rglob("*.safetensors")
+    segment.write_bytes(segment.read_bytes()[:-100])
+    assert first.top.kept.lacks(np.arange(50), 0).all()
+    assert not segment.exists()
+
+
 def test_examples_that_only_begin_alike_are_computed_each(tower: Any, numbers: Any) -> None:
     examples = numbers(0, 40)
     examples.digests[:, 8] = np.arange(40)

@@ -75,7 +75,7 @@ def test_views_and_validation_rows_that_two_stages_need_are_planned_once(base: N
 
 
 def test_a_bases_own_random_layers_rest_until_views_are_asked_for_and_the_job_says_so(base: None, run: Runs) -> None:
-    run("augmented", augment=FLIP_AND_TURN, **CHILD)
+    run("augmented", augment=FLIP_AND_TURN, **{**CHILD, "stages": [{"epochs": 40, "batch_size": 8}]})  # worth storing
     notes: list[Event] = []
     child = {**CHILD, "base": "augmented"}
     resting = run("resting", on=notes.append, **child)

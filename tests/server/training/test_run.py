@@ -215,6 +215,13 @@ REFUSED = [
 ]
 
 
+def test_an_index_past_the_end_of_an_embedding_that_trains_is_said_in_words(digits: Digits, run: Runs) -> None:
+    digits("digits")
+    embedding = [{"Rescaling": {"scale": 100.0}}, {"Embedding": {"input_dim": 5, "output_dim": 3}}, "Flatten", *HEAD]
+    with pytest.raises(InvalidError, match="such as an index past the end of an Embedding"):
+        run("base", head=embedding)
+
+
 def test_of_equal_inputs_none_is_found_or_computed(push_rows: Any, run: Runs) -> None:
     rows = np.random.default_rng(0).normal(size=(10, 16)).astype(np.float32)
     push_rows("digits", np.tile(rows, (10, 1)), np.tile(np.arange(10) % 5, 10))
