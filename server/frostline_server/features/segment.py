@@ -159,16 +159,15 @@ class Segment:
         return hashes
 
     def _is_there(self) -> bool:
-        """Whether the file is what it was. Another one holds nothing, and takes the room of what is computed now."""
+        """Whether the file is what it was. Cut short it holds nothing, and takes the room of what is computed now."""
         try:
             status = self._path.stat()
+            inode, size_bytes = self._mapped
+            if status.st_ino == inode and status.st_size != size_bytes:
+                self._path.unlink()
         except OSError:
             return False
-        is_same = (status.st_ino, status.st_size) == self._mapped
-        if not is_same:
-            with suppress(OSError):
-                self._path.unlink()
-        return is_same
+        return (status.st_ino, status.st_size) == self._mapped
 
 
 def write_segment(folder: Path, sequence: int, owner: str, keys: Words, pieces: Sequence[Bytes]) -> Path:
