@@ -8,14 +8,10 @@ that they share.
 from __future__ import annotations
 
 import math
-import mmap
 import os
 import select
 import struct
-import subprocess
-import sys
 import threading
-import weakref
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from frostline_zoo.examples import images
+from frostline_zoo.examples.helper_process import HelperProcess
 from frostline_zoo.examples.image_decoding import AREA_BYTES, DONE, READY, REFUSED, REQUEST
-from frostline_zoo.examples.memory_file import memory_file
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -92,7 +88,7 @@ class ImageDecoder:
 
 
 class _Process:
-    """A process, and the memory that is shared with it. It ends when its input does, also where nobody says so.
+    """A process that decodes.
 
     Attributes:
         niceness: of the thread that has started it, and so its own.
@@ -100,27 +96,12 @@ class _Process:
 
     def __init__(self, niceness: int) -> None:
         self.niceness = niceness
-        descriptor = memory_file("frostline-pixels", AREA_BYTES)
-        try:
-            self._area = np.frombuffer(mmap.mmap(descriptor, AREA_BYTES), np.uint8)
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-m", "frostline_zoo.examples.image_decoding", str(descriptor)],
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                pass_fds=[descriptor],
-                start_new_session=True,  # so that an interrupt from the terminal is the server's to handle
-            )
-        finally:
-            os.close(descriptor)
-        assert self._process.stdin is not None
-        weakref.finalize(self, self._process.stdin.close)  # what Python keeps of a process that runs, would stay open
+        self._helper = HelperProcess(["-m", "frostline_zoo.examples.image_decoding"], "frostline-pixels", AREA_BYTES)
         self._is_ready = False
 
     def is_ready(self) -> bool:
         """Whether it has started up. Raises OSError where it has ended."""
-        answers = self._process.stdout
-        assert answers is not None
+        answers = self._helper.answers
         if not self._is_ready and select.select([answers], [], [], 0)[0]:
             if answers.read(1) != READY:
                 raise BrokenPipeError
@@ -129,17 +110,15 @@ class _Process:
 
     def decode(self, files: Sequence[bytes], shape: tuple[int, ...], interpolation: int) -> Pixels | None:
         """Returns the files' pixels; None where one is no whole image. Raises OSError where the process has ended."""
-        requests, answers = self._process.stdin, self._process.stdout
-        assert requests is not None
-        assert answers is not None
+        requests = self._helper.requests
         count, height, width, channels = shape
         requests.write(REQUEST.pack(height, width, channels, interpolation, count))
         requests.write(struct.pack(f"<{count}I", *map(len, files)))
         requests.write(b"".join(files))
         requests.flush()
-        answer = answers.read(1)
+        answer = self._helper.answers.read(1)
         if answer == REFUSED:
             return None
         if answer != DONE:
             raise BrokenPipeError
-        return self._area[: math.prod(shape)].reshape(shape).copy()
+        return self._helper.area[: math.prod(shape)].reshape(shape).copy()

@@ -7,10 +7,6 @@ they are copied in a tenth of the time.
 
 from __future__ import annotations
 
-import mmap
-import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -18,7 +14,7 @@ import numpy as np
 from typing_extensions import Buffer
 
 from frostline_zoo.examples import row_hashing
-from frostline_zoo.examples.memory_file import memory_file
+from frostline_zoo.examples.helper_process import HelperProcess
 from frostline_zoo.examples.row_hashing import AREA_BYTES, DONE, REQUEST
 from frostline_zoo.examples.spec import DIGEST_BYTES, Digests, ExampleSpec, digest_prefix, rows_digests
 
@@ -56,30 +52,18 @@ class RowHasher:
 
 
 class _Process:
-    """The process, and the memory that is shared with it. It ends when its input does, also where nobody says so."""
+    """The process, and the two halves of its memory."""
 
     def __init__(self) -> None:
-        descriptor = memory_file("frostline-rows", 2 * AREA_BYTES)
-        try:
-            self._rows, self._digests = np.frombuffer(mmap.mmap(descriptor, 2 * AREA_BYTES), np.uint8).reshape(2, -1)
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(Path(row_hashing.__file__)), str(descriptor)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                pass_fds=[descriptor],
-                start_new_session=True,  # so that an interrupt from the terminal is the server's to handle
-            )
-        finally:
-            os.close(descriptor)
+        self._helper = HelperProcess(["-S", str(Path(row_hashing.__file__))], "frostline-rows", 2 * AREA_BYTES)
+        self._rows, self._digests = self._helper.area.reshape(2, -1)
 
     def digests(self, prefix: bytes, row_bytes: int, count: int, rows: memoryview) -> Digests:
         """Returns the digests of `count` rows, (count, 32). Raises OSError where the process has ended."""
-        requests, answers = self._process.stdin, self._process.stdout
-        assert requests is not None
-        assert answers is not None
+        requests = self._helper.requests
         self._rows[: len(rows)] = np.frombuffer(rows, np.uint8)  # for which NumPy lets go of Python's lock
         requests.write(REQUEST.pack(len(prefix), row_bytes, count) + prefix)
         requests.flush()
-        if answers.read(1) != DONE:
+        if self._helper.answers.read(1) != DONE:
             raise BrokenPipeError
         return self._digests[: count * DIGEST_BYTES].reshape(count, DIGEST_BYTES).copy()
