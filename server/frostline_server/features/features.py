@@ -199,6 +199,8 @@ class Features:
         Whoever reads one time after the other gives the same arrays again: memory that is new costs a pass over it.
         """
         is_lost = ~self.kept.read(places, view, out)
+        if not is_lost.any():
+            return 0
         lost, copies, originals = missing_once(self.examples.digests[places], is_lost)
         for part in chunks_of(lost, self.chunk_rows):  # what enters the trunk may be far larger than the rows
             for array, computed in zip(out, self._compute(places[part], view)[0], strict=True):

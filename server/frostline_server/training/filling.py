@@ -102,9 +102,7 @@ class Filling:
         in_memory = fits_memory(total, self._zoo.feature_memory_bytes)
         held_out = pairs[1] if len(pairs) > 1 else None
         examples = StageExamples(pairs[0], held_out, planned.views, in_memory=in_memory, stays=stays)
-        views = max(planned.views.count or 1, 1)
-        held_rows = len(self._prepared.held_out) if self._prepared.held_out else 0
-        expected = len(self._prepared.train) * views + held_rows if planned.kept_cut is not None else 0
+        expected = self._prepared.rows_in(planned.views.count) if planned.kept_cut is not None else 0
         if in_memory and not stays:  # each epoch fills them anew
             expected += self._prepared.rows_per_epoch * (epochs - self._result.epochs_run)
         self.listener.expect(expected)

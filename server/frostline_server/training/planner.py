@@ -135,6 +135,7 @@ class _StagePlanner:
         self._costs = planner._costs
         self._is_known = is_known
         self._beside = beside
+        self._total_rows = prepared.rows_in(self._views.count)
         self._rows = PartRows(prepared.train, frozen.network)
         self._is_image = prepared.train.examples.spec.is_image
 
@@ -144,7 +145,7 @@ class _StagePlanner:
         if not self._recipe.cached:
             nowhere = self._nowhere()
             return self._planned(nowhere, nowhere.seconds, "the recipe says cache: false")
-        total = self._total_rows()
+        total = self._total_rows
         if total and self._stock(self._cut, self._recipe.dtype).present == total:
             size = total * self._row_bytes(self._cut)  # nothing is left to decide
             read = size * (1 if self._fits_memory(size) else self._stage.epochs) / _USUAL_BYTES_PER_SECOND
@@ -192,7 +193,7 @@ class _StagePlanner:
         )
         for cut in [self._cut, *self._lower_cuts]:
             dtype = self._recipe.dtype if cut == self._cut else "float32"
-            total = self._total_rows()
+            total = self._total_rows
             size = total * self._row_bytes(cut)
             present, missing = self._stock(cut, dtype, self._beside)
             above = 0.0
@@ -272,10 +273,6 @@ class _StagePlanner:
         stored = self._stored_bytes(option.cut) if option.cut and option.kept == "store" else {}
         return Planned(plan, option.cut, source, self._views, stored)
 
-    def _total_rows(self) -> int:
-        views = max(self._views.count or 1, 1)
-        return len(self._train) * views + (len(self._held_out) if self._held_out else 0)
-
     def _row_bytes(self, cut: Cut) -> int:
         dtype = self._recipe.dtype if cut == self._cut else "float32"
         return self._frozen.row_bytes(cut.frontier, dtype)
@@ -297,7 +294,7 @@ class _StagePlanner:
         digests = self._frozen.view_digests if self._views.count else self._frozen.digests
         dtype = self._recipe.dtype if cut == self._cut else "float32"
         held_out = len(self._held_out) if self._held_out else 0  # of which there are no views
-        kept = stored_bytes(self._frozen, digests, cut, self._total_rows() - held_out, dtype)
+        kept = stored_bytes(self._frozen, digests, cut, self._total_rows - held_out, dtype)
         if held_out:
             for key, size in stored_bytes(self._frozen, self._frozen.digests, cut, held_out, dtype).items():
                 kept[key] = kept.get(key, 0) + size
@@ -356,7 +353,7 @@ class _StagePlanner:
 
         The stage's own where its exact rows are there, and it keeps rounded ones.
         """
-        if self._recipe.dtype != "float32" and 2 * self._stock(self._cut, "float32").present >= self._total_rows():
+        if self._recipe.dtype != "float32" and 2 * self._stock(self._cut, "float32").present >= self._total_rows:
             return self._cut
         digests = self._frozen.view_digests if self._views.count != 0 else self._frozen.digests
         for layer in reversed(self._frozen.manifest.layers):
@@ -364,7 +361,7 @@ class _StagePlanner:
             if not is_below or not self._store.has(digests[TensorRef(layer.name)], "float32"):
                 continue
             cut = self._cut_at(layer.name)
-            if cut is not None and 2 * self._stock(cut, "float32").present >= self._total_rows():
+            if cut is not None and 2 * self._stock(cut, "float32").present >= self._total_rows:
                 return cut
         return None
 

@@ -57,7 +57,11 @@ class Prepared:
     @property
     def rows_per_epoch(self) -> int:
         """How many examples an epoch takes, validation included."""
-        return len(self.train) + (len(self.held_out) if self.held_out else 0)
+        return self.rows_in(1)
+
+    def rows_in(self, views: int | None) -> int:
+        """How many rows all examples have, with so many views of each that trains; none: the example itself."""
+        return len(self.train) * (views or 1) + (len(self.held_out) if self.held_out else 0)
 
 
 def prepare(recipe: Recipe, zoo: ZooAccess) -> Prepared:
