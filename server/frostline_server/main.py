@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import errno
 import fcntl
 import logging
@@ -19,6 +18,7 @@ import structlog
 from pydantic import ValidationError
 
 from frostline_server.app import PortTakenError, serve
+from frostline_server.freed_memory import give_freed_memory_back, keep_freed_memory
 from frostline_server.jail.locks import sandbox_here
 from frostline_server.settings import Settings
 from frostline_server.wiring import build
@@ -26,7 +26,6 @@ from frostline_zoo.files import make_folder
 
 _TAKEN = "{} cannot be listened on: something else does, or it is not this machine's"
 _QUIET_SECONDS, _QUIET_SHARE = 5.0, 0.02
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -65,7 +64,7 @@ def main(**options: Any) -> None:
     if settings.require_sandbox and not (sandbox := sandbox_here()).complete:
         _refuse(f"{sandbox.missing}, and --require-sandbox asks for it: use Linux 5.13 or newer, or do without")
     _log_to_stderr()
-    _keep_freed_memory()
+    keep_freed_memory()
     data = settings.data.resolve()
     for address in filter(None, (settings.listen, settings.metrics)):
         if not _is_free(address):
@@ -82,26 +81,13 @@ def main(**options: Any) -> None:
             _refuse(_TAKEN.format(error))
 
 
-def _keep_freed_memory() -> None:
-    """Has the C library keep up to 64 MiB that were freed, instead of giving every megabyte back to the kernel.
-
-    A stream's pieces are allocated and freed all the time; otherwise each costs some hundred page faults.
-    """
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)  # glibc has it, others need it less
-        mallopt(_M_MMAP_THRESHOLD, 32 << 20)
-        mallopt(_M_TRIM_THRESHOLD, 64 << 20)
-        mallopt(_M_ARENA_MAX, 1)
-
-
 async def _give_freed_memory_back() -> None:
-    """Has the C library give the kernel what it has kept, whenever the server has had hardly anything to do."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)
+    """Gives the kernel what the C library has kept, whenever the server has had hardly anything to do."""
     while True:
         before = time.process_time()
         await asyncio.sleep(_QUIET_SECONDS)
         if time.process_time() - before < _QUIET_SHARE * _QUIET_SECONDS:
-            await asyncio.to_thread(trim, 0)
+            await asyncio.to_thread(give_freed_memory_back)
 
 
 async def _run(settings: Settings, data: Path) -> None:

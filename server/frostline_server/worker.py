@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from frostline_server.freed_memory import keep_freed_memory
 from frostline_server.jobs.processes import enter_child
 
 
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument("--parent", type=int, required=True)
     given = parser.parse_args()
     channel = enter_child(given.channel, given.parent)
+    keep_freed_memory()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
