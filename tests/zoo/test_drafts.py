@@ -59,6 +59,7 @@ def test_weights_of_another_shape_are_refused_with_both_shapes() -> None:
         ({"class_name": "Lambda", "config": {"function": "os.system"}}, "UNSAFE_LAYER"),
         ({"config": {"units": 3, "activation": "os.system"}}, "UNSAFE_LAYER"),
         ({"config": {"units": -3}}, "BAD_CONFIG"),
+        ({"config": {"units": True}}, "BAD_CONFIG"),
         ({"config": {"units": 268_000_000}}, "LIMIT_PARAMS"),
         ({"name": "../d"}, "BAD_NAME"),
         ({"name": "x"}, "BAD_GRAPH"),

@@ -62,6 +62,18 @@ def test_what_does_not_change_the_output_does_not_change_the_digest(change: dict
     assert layer_digest("Dense", {**DENSE, **change}, BLOB) == layer_digest("Dense", DENSE, BLOB)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [(2, 2.0), (0, 0.0), ([1, 2], [1.0, 2.0]), (-3, -3.0), (2**53, float(2**53))]
+)
+def test_a_whole_number_is_one_number_however_it_is_written(one: Any, other: Any) -> None:
+    assert layer_digest("Rescaling", {"scale": one}, None) == layer_digest("Rescaling", {"scale": other}, None)
+
+
+@pytest.mark.parametrize(("one", "other"), [(2, 2.5), (0.0, -0.0), (2**53 + 1, float(2**53))])
+def test_other_numbers_are_other_numbers(one: Any, other: Any) -> None:
+    assert layer_digest("Rescaling", {"scale": one}, None) != layer_digest("Rescaling", {"scale": other}, None)
+
+
 @pytest.mark.parametrize("change", [{"units": 4}, {"activation": "tanh"}, {"use_bias": False}, {"dtype": "bfloat16"}])
 def test_what_changes_the_output_changes_the_digest(change: dict[str, Any]) -> None:
     assert layer_digest("Dense", {**DENSE, **change}, BLOB) != layer_digest("Dense", DENSE, BLOB)

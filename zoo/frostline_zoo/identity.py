@@ -24,6 +24,8 @@ _NEVER_OUTPUT = {"name", "trainable", "seed", "activity_regularizer", "build_con
 _NEVER_OUTPUT_ENDINGS = ("_initializer", "_regularizer", "_constraint")
 _NEVER_OUTPUT_ARGUMENTS = {"training"}
 
+_LARGEST_WHOLE = 2**53  # from there on neighbouring whole numbers are one float
+
 _RECURRENT = {"dropout", "recurrent_dropout", "unit_forget_bias"}
 
 # What a class's configuration holds for training alone: in inference mode it changes nothing.
@@ -112,6 +114,8 @@ def _reduced(value: Any) -> Any:
         return {"class_name": value["class_name"], "config": config}
     if isinstance(value, list):
         return [_reduced(item) for item in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST_WHOLE and str(value) != "-0.0":
+        return int(value)  # a scale of 2 is a scale of 2.0
     return value
 
 

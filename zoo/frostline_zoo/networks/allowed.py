@@ -137,6 +137,9 @@ def checked_config(class_name: str, config: Any, name: str) -> Config:
             continue
         if key not in allowed:
             raise InvalidError(f"layer {name!r}: {class_name} has no {key!r}", reason="BAD_CONFIG")
+        if isinstance(value, bool) and key in _number_arguments(class_name):
+            text = f"layer {name!r}: {key} of a {class_name} is {str(value).lower()}: give a number"
+            raise InvalidError(text, reason="BAD_CONFIG")
         checked[key] = _checked_value(class_name, key, value, name)
     return checked
 
@@ -147,6 +150,13 @@ def _arguments_of(class_name: str) -> frozenset[str]:
     allowed = _parameters_of(LAYERS[class_name]) | {"dtype", "activity_regularizer"}
     allowed |= {"zero_output_for_mask"} if class_name in _RECURRENT else set()
     return allowed | ({"data_format"} if class_name in RANDOM_IMAGE_LAYERS else set())
+
+
+@functools.cache
+def _number_arguments(class_name: str) -> frozenset[str]:
+    """Returns what takes no true or false in the configuration of a layer of the class: Python would take it for 1."""
+    parameters = inspect.signature(LAYERS[class_name].__init__).parameters
+    return frozenset(key for key, each in parameters.items() if not isinstance(each.default, bool | str | None))
 
 
 @functools.cache
