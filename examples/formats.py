@@ -14,6 +14,7 @@ import numpy as np
 from xxhash import xxh3_64_hexdigest
 
 from frostline_server.features.segment import feature_keys, key_hashes, row_hashes, write_segment
+from frostline_server.features.side_by_side import PAGE_BYTES
 from frostline_zoo.blobs.local import LocalBlobStore
 from frostline_zoo.digests import canonical_json, digest_of, digest_of_json
 from frostline_zoo.examples.lists import ExampleList
@@ -97,7 +98,7 @@ def features() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         path = write_segment(Path(folder), 0, f"{trunk} float32", keys, [rows])
         yield f"checksum      {decode_tensors(path.read_bytes())['checksums'][0]:016x}"
-        yield f"segment       {path.stat().st_size} bytes"
+        yield f"segment       a page and {path.stat().st_size - PAGE_BYTES} bytes"
 
 
 EXAMPLES = (canonical, tensors, networks, datasets, features)

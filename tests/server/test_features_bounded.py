@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from frostline_server.features.segment import feature_keys
+from frostline_server.features.segment import feature_keys, segment_bytes
 from frostline_server.features.store import FeatureStore
 from frostline_zoo.errors import ExhaustedError
 
 ROWS, SHAPE = 100, (64,)
-SIZE = 32_000  # of a hundred rows with their keys: 31 KB
+SIZE = segment_bytes(ROWS, 256)
 
 
 def trunk(number: int) -> str:
@@ -85,7 +85,8 @@ def test_rows_that_a_job_reads_are_neither_evicted_nor_pruned(tmp_path: Path) ->
         assert kept(store) == [1, 2]
         keep(store, 3)
         assert kept(store) == [1, 3]
-        with store.reading(trunk(3), "float32"), pytest.raises(ExhaustedError, match=r"64000 bytes .* running jobs"):
+        refusal = rf"{2 * SIZE} bytes .* running jobs"
+        with store.reading(trunk(3), "float32"), pytest.raises(ExhaustedError, match=refusal):
             keep(store, 4)
         assert store.prune(lambda _: True).in_use == 1
         assert kept(store) == [1]

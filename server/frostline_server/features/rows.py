@@ -10,7 +10,7 @@ import itertools
 import json
 import os
 import resource
-import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,15 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from frostline_server.features.segment import Bytes, Segment, Words, key_hashes, row_hashes, write_segment
+from frostline_server.features.side_by_side import SideBySide
 from frostline_zoo.errors import CorruptError
 
 Array = npt.NDArray[Any]
 _DESCRIPTION = "rows.json"
 SEGMENTS = "[0-9]" * 8 + "-*.safetensors"
 
-_PLACE_BITS = 40
-_BLOCK_BYTES = 8 << 20
-_PROBED, _PROBED_EVERY = 8, 64
+_NEAR_BYTES, _FETCHED_BYTES = 1 << 20, 8 << 20
+_PROBED, _PROBED_EVERY = 8, 16
 _NOWHERE = -1
 
 
@@ -35,13 +35,21 @@ class Index(NamedTuple):
 
     Attributes:
         hashes: (n,) of the keys, ascending.
-        addresses: (n,), the number of each row's segment above its place there.
+        addresses: (n,), each row's number among all that are mapped.
         row_hashes: (n,), what each row's hash is where it is what was stored under its key.
+        segments: what the rows stand in, in the order in which they are mapped.
+        firsts: (s,), the address of the first row of each segment.
     """
 
     hashes: Words
     addresses: npt.NDArray[np.int64]
     row_hashes: Words
+    segments: tuple[Segment, ...]
+    firsts: npt.NDArray[np.int64]
+
+    def segment_of(self, addresses: Array) -> Array:
+        """Returns which segments addresses (n,) lie in: (n,), -1 for what is nowhere."""
+        return np.searchsorted(self.firsts, addresses, side="right") - 1
 
 
 class Found(NamedTuple):
@@ -78,13 +86,14 @@ class TrunkRows:
         self.row_bytes = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=int))
         self._folder = folder
         self._owner = f"{trunk} {dtype}"
+        self._rows = SideBySide(self.row_bytes)
         self._segments: list[Segment] = []
         self._known: set[str] = set()
         # One value, since threads read it while another one appends.
-        self._index = Index(np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.uint64))
+        none = np.empty(0, np.int64)
+        self._index = Index(none.view(np.uint64), none, none.view(np.uint64), (), none)
         self._next_sequence = 0
         self._until_probe, self._was_on_disk = 0, False
-        self._local = threading.local()
         self.refresh()
 
     def refresh(self) -> None:
@@ -94,14 +103,11 @@ class TrunkRows:
             self._known.add(path.name)
             self._next_sequence = max(self._next_sequence, int(path.name[:8]) + 1)
             try:
-                segment = Segment(path, self._owner)
+                self._segments.append(Segment(path, self._owner, self.row_bytes, self._rows))
             except CorruptError:
                 path.unlink(missing_ok=True)  # it holds nothing that could be trusted
             except OSError:
                 continue
-            else:
-                if segment.row_bytes == self.row_bytes:
-                    self._segments.append(segment)
         if new:
             self._index_all()
 
@@ -112,9 +118,8 @@ class TrunkRows:
             return Found(np.full(len(keys), _NOWHERE), np.zeros(len(keys), np.uint64), index)
         found = np.minimum(np.searchsorted(index.hashes, hashes), len(index.hashes) - 1)
         addresses = np.where(index.hashes[found] == hashes, index.addresses[found], _NOWHERE)
-        places, runs = self._by_segment(addresses)
-        for segment, run, place_of in runs:  # the hash finds a row, the key says whether it is the one asked for
-            asked = places[run]
+        for segment, asked, place_of in _by_segment(index, addresses):
+            # The hash finds a row, the key says whether it is the one asked for.
             addresses[asked[~segment.has_keys(place_of, keys[asked])]] = _NOWHERE
         return Found(addresses, index.row_hashes[found], index)
 
@@ -131,11 +136,12 @@ class TrunkRows:
             sought: what `find` said of n keys.
             out: (n, *shape), C-contiguous, of this dtype.
         """
-        present = np.zeros(len(sought.addresses), bool)
-        size = max(1, _BLOCK_BYTES // max(1, self.row_bytes))
-        for start in range(0, len(present), size):
-            block = slice(start, start + size)
-            self._read_block(sought.at(block), out[block], present[block])
+        target = _as_bytes(out)
+        if not self._is_on_disk(sought):
+            return self._read_from_memory(sought, target)
+        present = np.zeros(len(target), bool)
+        for block in self._blocks(len(target), _FETCHED_BYTES):
+            present[block] = self._read_from_disk(sought.at(block), target[block])
         return present
 
     def lacks(self, keys: Words) -> npt.NDArray[np.bool_]:
@@ -147,59 +153,39 @@ class TrunkRows:
             lacks[there] = ~self.read(found.at(there), np.empty((len(there), *self.shape), self.dtype))
         return lacks
 
-    def _read_block(self, sought: Found, out: Array, present: npt.NDArray[np.bool_]) -> None:
-        """Reads rows in the order in which the disk has them, and verifies them.
+    def _read_from_memory(self, sought: Found, out: Bytes) -> npt.NDArray[np.bool_]:
+        """Copies rows that are in memory, and verifies them while they are near."""
+        there = _are_mapped(sought)
+        if there.any():
+            # In place of those that are not there come others, which nobody looks at.
+            numbers = np.where(there, sought.addresses, sought.addresses[there.argmax()])
+            for block in self._blocks(len(out), _NEAR_BYTES):  # in few calls: after each, threads wait for one another
+                self._rows.take(numbers[block], out[block])
+                there[block] &= row_hashes(out[block]) == sought.row_hashes[block]
+        return there
 
-        From memory, rows that are asked for in another order pass through a copy: NumPy takes rows from anywhere twice
-        as fast as it puts them anywhere, and lets other threads work meanwhile. From the disk, each goes to its place.
-        """
-        places, runs = self._by_segment(sought.addresses)
-        if not len(places) or not self.row_bytes:
-            present[places] = True
-            return
-        target = _as_bytes(out)
-        if self._is_on_disk(sought.addresses[places]):
-            for segment, _, place_of in runs:
-                segment.fetch(place_of)
-            for segment, run, place_of in runs:
-                hashes = segment.read(place_of, target, places[run])
-                present[places[run]] = hashes is not None and hashes == sought.row_hashes[places[run]]
-            return
-        is_in_order = np.array_equal(places, np.arange(len(out)))
-        rows = target if is_in_order else self._scratch(len(places))
-        copied = np.zeros(len(places), bool)
-        for segment, run, place_of in runs:
-            copied[run] = segment.copy(place_of, rows[run])
-        present[places] = copied & (row_hashes(rows[: len(places)]) == sought.row_hashes[places])
-        if not is_in_order:
-            target[places] = rows
+    def _read_from_disk(self, sought: Found, out: Bytes) -> npt.NDArray[np.bool_]:
+        """Reads rows in the order in which the disk has them, each to its place, and verifies them."""
+        there, runs = np.zeros(len(out), bool), _by_segment(sought.seen, sought.addresses)
+        for segment, _, place_of in runs:
+            segment.fetch(place_of)
+        for segment, places, place_of in runs:
+            hashes = segment.read(place_of, out, places)
+            there[places] = hashes is not None and hashes == sought.row_hashes[places]
+        return there
 
-    def _by_segment(self, addresses: Array) -> tuple[Array, list[tuple[Segment, slice, Array]]]:
-        """Returns which of the addresses (n,) are somewhere, in the order in which the disk has them: (k,).
+    def _blocks(self, count: int, size_bytes: int) -> Iterator[slice]:
+        size = max(1, size_bytes // max(1, self.row_bytes))
+        for start in range(0, count, size):
+            yield slice(start, start + size)
 
-        And each segment with some of them, with which of the k those are and their places in it.
-        """
-        places = np.argsort(addresses)
-        places = places[len(places) - np.count_nonzero(addresses != _NOWHERE) :]
-        segment_of, place_of = np.divmod(addresses[places], 1 << _PLACE_BITS)
-        ends = [*(np.flatnonzero(np.diff(segment_of)) + 1).tolist(), len(places)] if len(places) else []
-        runs = [slice(start, end) for start, end in itertools.pairwise([0, *ends])]
-        return places, [(self._segments[segment_of[run.start]], run, place_of[run]) for run in runs]
-
-    def _scratch(self, count: int) -> Bytes:
-        """Returns room for `count` rows, this thread's until it asks again: memory that is new costs a pass over it."""
-        if len(getattr(self._local, "rows", ())) < count:
-            self._local.rows = np.empty((count, self.row_bytes), np.uint8)
-        rows: Bytes = self._local.rows[:count]
-        return rows
-
-    def _is_on_disk(self, addresses: Array) -> bool:
+    def _is_on_disk(self, sought: Found) -> bool:
         """Returns whether rows come from the disk and not from memory: whether one of a few did, now and then."""
         if self._until_probe <= 0:  # several threads count it down
             faults, self._was_on_disk = _major_faults(), False
-            for address in addresses[:: max(1, len(addresses) // _PROBED)].tolist():
-                segment, place = divmod(address, 1 << _PLACE_BITS)
-                self._segments[segment].copy(np.array([place]), np.empty((1, self.row_bytes), np.uint8))
+            addresses = sought.addresses[_are_mapped(sought)]
+            for address in addresses[:: max(1, len(addresses) // _PROBED)]:
+                self._rows.take(np.array([address]), np.empty((1, self.row_bytes), np.uint8))
                 if _major_faults() > faults:
                     self._was_on_disk = True
                     break
@@ -222,7 +208,7 @@ class TrunkRows:
         path = write_segment(self._folder, self._next_sequence, self._owner, keys, [_as_bytes(piece) for piece in rows])
         self._next_sequence += 1
         self._known.add(path.name)
-        self._segments.append(Segment(path, self._owner))
+        self._segments.append(Segment(path, self._owner, self.row_bytes, self._rows))
         self._index_all()
 
     def count(self) -> int:
@@ -233,14 +219,39 @@ class TrunkRows:
         if not self._segments:
             return
         hashes = np.concatenate([segment.hashes for segment in self._segments])
-        addresses = np.concatenate(
-            [np.arange(len(s.hashes)) + (number << _PLACE_BITS) for number, s in enumerate(self._segments)]
-        )
+        addresses = np.concatenate([np.arange(each.first, each.first + each.count) for each in self._segments])
         # Of several rows under one key the latest counts: it was written because the others were wrong.
         _, latest = np.unique(hashes[::-1], return_index=True)
         latest = len(hashes) - 1 - latest
         of_rows = np.concatenate([segment.row_hashes for segment in self._segments])
-        self._index = Index(hashes[latest], addresses[latest], of_rows[latest])
+        firsts = np.array([each.first for each in self._segments])
+        self._index = Index(hashes[latest], addresses[latest], of_rows[latest], tuple(self._segments), firsts)
+
+
+def _are_mapped(sought: Found) -> npt.NDArray[np.bool_]:
+    """Returns which of the keys (n,) have a row in a file that is what it was."""
+    segments = sought.seen.segments
+    asked = sought.seen.segment_of(sought.addresses) + 1  # 0: nowhere
+    counts = np.bincount(asked, minlength=len(segments) + 1)[1:]
+    are_there = [bool(count) and segment.is_there() for segment, count in zip(segments, counts, strict=True)]
+    mapped: npt.NDArray[np.bool_] = np.array([False, *are_there])[asked]
+    return mapped
+
+
+def _by_segment(index: Index, addresses: Array) -> list[tuple[Segment, Array, Array]]:
+    """Returns the segments that some of the addresses (n,) lie in: which those are (k,), and their places in it (k,).
+
+    All in the order in which the disk has them.
+    """
+    places = np.argsort(addresses)
+    places = places[len(places) - np.count_nonzero(addresses != _NOWHERE) :]
+    segment_of = index.segment_of(addresses[places])
+    ends = [*(np.flatnonzero(np.diff(segment_of)) + 1).tolist(), len(places)] if len(places) else []
+    found = []
+    for start, end in itertools.pairwise([0, *ends]):
+        segment, asked = index.segments[segment_of[start]], places[start:end]
+        found.append((segment, asked, addresses[asked] - segment.first))
+    return found
 
 
 def _as_bytes(rows: Array) -> Bytes:

@@ -23,12 +23,11 @@ import numpy as np
 
 from frostline_server.features import locks
 from frostline_server.features.rows import SEGMENTS, TrunkRows, read_shape
-from frostline_server.features.segment import OVERHEAD_BYTES, segment_row_count
+from frostline_server.features.segment import segment_bytes, segment_row_count
 from frostline_server.features.uses import Use, note_use, read_use
 from frostline_zoo.errors import ExhaustedError
 
 _DAY_SECONDS = 86400.0
-_HEADER_BYTES = 1024
 _UNFINISHED_SECONDS = 3600.0
 
 
@@ -111,7 +110,7 @@ class FeatureStore:
             return
         if not lacks.all():
             keys, values = keys[lacks], (np.concatenate(values)[lacks],)
-        size_bytes = len(keys) * (rows.row_bytes + OVERHEAD_BYTES) + _HEADER_BYTES
+        size_bytes = segment_bytes(len(keys), rows.row_bytes)
         if self.budget_bytes is None:
             rows.append(keys, *values)
             return

@@ -1,0 +1,65 @@
+"""Rows of many files as one array: each is what its file holds, wherever the file's rows begin among the others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from frostline_server.features.side_by_side import PAGE_BYTES, SideBySide
+
+RNG = np.random.default_rng(0)
+IN_FEW_ADDRESSES = """
+import resource, sys
+from frostline_server.features.side_by_side import SideBySide
+resource.setrlimit(resource.RLIMIT_AS, (8 << 30, resource.RLIM_INFINITY))
+SideBySide(1000)
+"""
+
+
+def added(side_by_side: SideBySide, path: Path, rows: np.ndarray) -> int:
+    """Writes rows behind a page of something else, and maps them."""
+    path.write_bytes(b"\1" * PAGE_BYTES + rows.tobytes())
+    with path.open("rb") as file:
+        return side_by_side.add(file.fileno(), PAGE_BYTES, len(rows))
+
+
+@pytest.mark.parametrize("row_bytes", [0, 1, 12, 1000, PAGE_BYTES, 5 * PAGE_BYTES, 3 * PAGE_BYTES + 8])
+def test_rows_of_several_files_are_taken_in_any_order(tmp_path: Path, row_bytes: int) -> None:
+    side_by_side = SideBySide(row_bytes)
+    files = [RNG.integers(0, 256, (count, row_bytes), np.uint8) for count in (1, 7, 30)]
+    firsts = [added(side_by_side, tmp_path / str(number), rows) for number, rows in enumerate(files)]
+    numbers = np.concatenate([first + np.arange(len(rows)) for first, rows in zip(firsts, files, strict=True)])
+    order = RNG.permutation(len(numbers))
+    out = np.empty((len(numbers), row_bytes), np.uint8)
+    side_by_side.take(numbers[order], out)
+    assert (out == np.concatenate(files)[order]).all()
+
+
+def test_rows_stay_when_their_file_is_gone(tmp_path: Path) -> None:
+    side_by_side, rows = SideBySide(8), RNG.integers(0, 256, (3, 8), np.uint8)
+    first = added(side_by_side, tmp_path / "rows", rows)
+    (tmp_path / "rows").unlink()
+    out = np.empty((3, 8), np.uint8)
+    side_by_side.take(first + np.arange(3), out)
+    assert (out == rows).all()
+
+
+def test_rows_that_begin_inside_a_page_are_not_mapped(tmp_path: Path) -> None:
+    (tmp_path / "rows").write_bytes(bytes(100))
+    with (tmp_path / "rows").open("rb") as file, pytest.raises(OSError, match="cannot be mapped"):
+        SideBySide(4).add(file.fileno(), 4, 3)
+
+
+def test_more_rows_than_there_are_addresses_for_are_not_mapped(tmp_path: Path) -> None:
+    (tmp_path / "rows").write_bytes(bytes(100))
+    with (tmp_path / "rows").open("rb") as file, pytest.raises(OSError, match="no addresses"):
+        SideBySide(1 << 30).add(file.fileno(), 0, 1 << 20)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not count addresses")
+def test_a_process_with_few_addresses_takes_fewer() -> None:
+    subprocess.run([sys.executable, "-c", IN_FEW_ADDRESSES], check=True)
