@@ -75,7 +75,7 @@ def seconds(parts: Iterator[Any]) -> float:
 
 def main() -> None:
     report = Report("read", __doc__)
-    total = (256 << 20) if report.quick else (1 << 30)
+    total = (512 << 20) if report.quick else (1 << 30)
     with tempfile.TemporaryDirectory() as name:
         for row_bytes in (1 << 10, 16 << 10):
             folder = Path(name) / str(row_bytes)

@@ -237,7 +237,7 @@ class Features:
 
     def _lacks(self, views: Sequence[int]) -> bool:
         """Returns whether rows that are kept are missing, here or below."""
-        if self.kept.has_rows and any(self.kept.lacks(slice(None), view).any() for view in views):
+        if self.kept.has_rows and any(self.kept.lacks(None, view).any() for view in views):
             return True
         return self.below is not None and self.below._lacks(views)
 
@@ -255,7 +255,7 @@ class Features:
         return self._make_trunk() if self._make_trunk is not None else None
 
     def _fill_view(self, view: int, into_memory: bool) -> None:
-        lacks = self.kept.lacks(slice(None), view)
+        lacks = self.kept.lacks(None, view)
         missing, copies, originals = missing_once(self.examples.digests, lacks)
         there = np.flatnonzero(~lacks)
         if into_memory:

@@ -84,9 +84,9 @@ class KeptRows:
             found.setdefault((rows.trunk, rows.dtype), (rows, store))
         return [found[key] for key in sorted(found)]
 
-    def lacks(self, places: Any, view: int) -> npt.NDArray[np.bool_]:
-        """Returns which of the examples at `places` (k,) have no row of some tensor: (k,)."""
-        there = np.full(len(self._examples.digests[places]), self.has_rows)
+    def lacks(self, places: Array | None, view: int) -> npt.NDArray[np.bool_]:
+        """Returns which of the examples at `places` (k,) have no row of some tensor: (k,). None: of all examples."""
+        there = np.full(len(self._examples.digests if places is None else places), self.has_rows)
         for tensor, rows in zip(self._tensors, self._rows, strict=True):
             if rows is not None:
                 there &= self._find(rows, tensor, places, view).are_there
@@ -106,12 +106,9 @@ class KeptRows:
 
     def look_up(self, view: int) -> None:
         """Finds all rows of a view at once, for many reads of some of them."""
-        if len(self._found) >= _VIEWS_FOUND * len(self._tensors):
-            self._found = {}
         for tensor, rows in zip(self._tensors, self._rows, strict=True):
             if rows is not None:
-                found = self._find(rows, tensor, slice(None), view)
-                self._found = {**self._found, (tensor, view if tensor.varies else 0): found}
+                self._find(rows, tensor, None, view)
 
     def add(self, computed: Computed) -> None:
         """Takes rows to be stored, soon or at the next `flush`."""
@@ -159,8 +156,14 @@ class KeptRows:
     def _keys(self, tensor: CutTensor, places: Any, view: int) -> Array:
         return feature_keys(self._examples.digests[places], view if tensor.varies else 0)
 
-    def _find(self, rows: TrunkRows, tensor: CutTensor, places: Any, view: int) -> Found:
-        found = self._found.get((tensor, view if tensor.varies else 0))
+    def _find(self, rows: TrunkRows, tensor: CutTensor, places: Array | None, view: int) -> Found:
+        """Returns where rows are; where those of all examples are is known until one is stored."""
+        known = (tensor, view if tensor.varies else 0)
+        found = self._found.get(known)
         if found is not None and rows.is_newest(found):
-            return found.at(places)
-        return rows.find(self._keys(tensor, places, view))
+            return found if places is None else found.at(places)
+        found = rows.find(self._keys(tensor, slice(None) if places is None else places, view))
+        if places is None:
+            others = self._found if len(self._found) < _VIEWS_FOUND * len(self._tensors) else {}
+            self._found = {**others, known: found}
+        return found
