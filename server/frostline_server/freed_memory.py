@@ -11,11 +11,10 @@ import sys
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 _LARGEST_KEPT_BYTES = 32 << 20  # glibc takes no more than DEFAULT_MMAP_THRESHOLD_MAX
-_KEPT_BYTES = 64 << 20
 
 
-def keep_freed_memory() -> None:
-    """Has the C library keep up to 64 MiB that were freed, instead of giving every megabyte back to the kernel.
+def keep_freed_memory(kept_bytes: int) -> None:
+    """Has the C library keep so many bytes that were freed, instead of giving every megabyte back to the kernel.
 
     Streams' pieces and batches of rows are allocated and freed all the time. To be called before there are threads:
     each would have memory of its own, which no other one uses again.
@@ -23,7 +22,7 @@ def keep_freed_memory() -> None:
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)  # glibc has it, others need it less
         mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, kept_bytes)
         mallopt(_M_ARENA_MAX, 1)
 
 

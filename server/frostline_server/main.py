@@ -25,6 +25,7 @@ from frostline_server.wiring import build
 from frostline_zoo.files import make_folder
 
 _TAKEN = "{} cannot be listened on: something else does, or it is not this machine's"
+_KEPT_BYTES = 64 << 20
 _QUIET_SECONDS, _QUIET_SHARE = 5.0, 0.02
 
 
@@ -64,7 +65,7 @@ def main(**options: Any) -> None:
     if settings.require_sandbox and not (sandbox := sandbox_here()).complete:
         _refuse(f"{sandbox.missing}, and --require-sandbox asks for it: use Linux 5.13 or newer, or do without")
     _log_to_stderr()
-    keep_freed_memory()
+    keep_freed_memory(_KEPT_BYTES)
     data = settings.data.resolve()
     for address in filter(None, (settings.listen, settings.metrics)):
         if not _is_free(address):

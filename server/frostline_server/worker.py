@@ -16,6 +16,8 @@ import structlog
 from frostline_server.freed_memory import keep_freed_memory
 from frostline_server.jobs.processes import enter_child
 
+_KEPT_BYTES = 256 << 20  # some batches in flight, and what a network makes of them
+
 
 def main() -> None:
     """Runs a trainer or a workbench until the server says stop or is gone."""
@@ -30,7 +32,7 @@ def main() -> None:
     parser.add_argument("--parent", type=int, required=True)
     given = parser.parse_args()
     channel = enter_child(given.channel, given.parent)
-    keep_freed_memory()
+    keep_freed_memory(_KEPT_BYTES)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
