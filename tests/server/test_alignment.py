@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from frostline_server.engine.alignment import aligned, is_aligned
+from frostline_zoo.alignment import aligned, is_aligned
 
 pytestmark = pytest.mark.keras
 
@@ -23,7 +23,7 @@ def numbers(array: np.ndarray, dtype: str) -> np.ndarray:
 @pytest.mark.parametrize("shape", [(7,), (3, 5), (2, 3, 4, 5), (1, 1)])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_an_aligned_array_is_the_memory_of_its_tensor(dtype: str, shape: tuple[int, ...]) -> None:
-    from frostline_server.engine.epoch import as_tensor
+    from frostline_server.engine.as_tensor import as_tensor
 
     array = numbers(aligned(shape, dtype), dtype)
     tensor = as_tensor(array)
@@ -40,7 +40,7 @@ def test_an_aligned_array_is_the_memory_of_its_tensor(dtype: str, shape: tuple[i
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("start", [1, 3, 5])
 def test_any_other_array_is_copied(dtype: str, start: int) -> None:
-    from frostline_server.engine.epoch import as_tensor
+    from frostline_server.engine.as_tensor import as_tensor
 
     array = numbers(aligned((40,), dtype), dtype)[start:]
     before, tensor = array.copy(), as_tensor(array)
@@ -59,6 +59,6 @@ def test_arrays_that_cannot_be_shared_are_not_aligned() -> None:
 
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
 def test_an_array_without_numbers_becomes_a_tensor_too(shape: tuple[int, ...]) -> None:
-    from frostline_server.engine.epoch import as_tensor
+    from frostline_server.engine.as_tensor import as_tensor
 
     assert as_tensor(aligned(shape, "float32")).shape == shape

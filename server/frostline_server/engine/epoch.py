@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from frostline_server.engine.alignment import is_aligned
+from frostline_server.engine.as_tensor import as_tensor
 from frostline_server.engine.forward import forward_batch_size, one_or_all, taking_values
 
 Array = npt.NDArray[Any]
@@ -224,18 +223,6 @@ class _Pass:
 
     def _figures(self, total: Any) -> Any:
         return tf.stack([total, *(tf.cast(metric.result(), tf.float32) for metric in self._metrics)])
-
-
-def as_tensor(array: Array) -> Any:
-    """Returns an array as a tensor: of the same memory, so that it must not change while the tensor is used, or a copy.
-
-    Features are the largest thing there is in memory, and memory that is new costs more than what is computed from it.
-    """
-    if not array.size or not is_aligned(array) or tf.config.list_logical_devices("GPU"):
-        return tf.constant(array)
-    if array.dtype == ml_dtypes.bfloat16:  # which NumPy does not export
-        return tf.bitcast(as_tensor(array.view(np.uint16)), tf.bfloat16)
-    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
 def _suits_xla(head: keras.Model) -> bool:

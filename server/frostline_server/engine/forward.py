@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from frostline_server.engine.as_tensor import as_tensor
 from frostline_zoo.errors import InvalidError
 
 Array = npt.NDArray[Any]
@@ -71,7 +72,7 @@ def compiled(compute: Callable[[list[Any]], list[Any]]) -> Callable[[Sequence[Ar
         try:
             with taking_values():
                 # The arrays are the tensors' own memory, which cannot be written to: `numpy` would copy it.
-                return [np.asarray(output) for output in program([tf.convert_to_tensor(array) for array in inputs])]
+                return [np.asarray(output) for output in program([as_tensor(array) for array in inputs])]
         except ValueError as error:  # Keras's, of a side that the network leaves free
             shapes = ", ".join(str(array.shape[1:]) for array in inputs)
             text = f"the network cannot take rows of shape {shapes}: one of its layers does not fit such a size"

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from frostline_server.features.chunks import chunks_of
 from frostline_server.features.sources import Trunk
+from frostline_zoo.alignment import aligned
 
 Array = npt.NDArray[Any]
 
@@ -27,11 +27,19 @@ def put_through(
         before_each: called before each batch.
     """
     parts: list[list[Array]] = []
-    for batch in chunks_of(np.arange(len(digests)), trunk.batch_size):
+    for start in range(0, len(digests), trunk.batch_size):
         before_each()
-        taken: Any = slice(batch[0], batch[-1] + 1)
-        if len(batch) < trunk.batch_size:
-            taken = np.concatenate([batch, np.repeat(batch[-1:], trunk.batch_size - len(batch))])
-        outputs = trunk.forward([array[taken] for array in rows], digests[taken], view)
-        parts.append([output[: len(batch)] for output in outputs])
+        batch = slice(start, start + trunk.batch_size)
+        entering = [_filled_up(array[batch], trunk.batch_size) for array in (*rows, digests)]
+        outputs = trunk.forward(entering[:-1], entering[-1], view)
+        parts.append([output[: len(digests) - start] for output in outputs])
     return [arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+
+def _filled_up(rows: Array, count: int) -> Array:
+    if len(rows) == count:
+        return rows
+    whole = aligned((count, *rows.shape[1:]), rows.dtype)
+    whole[: len(rows)] = rows
+    whole[len(rows) :] = rows[-1]
+    return whole

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from frostline_server.engine.alignment import aligned
 from frostline_server.features.batches import put_through
 from frostline_server.features.chunks import ChunkSize, chunk_size, chunks_of, in_flight
 from frostline_server.features.cut_tensor import CutTensor
@@ -29,6 +28,7 @@ from frostline_server.features.kept import KeptRows
 from frostline_server.features.sources import ExampleRows, Listener, Trunk
 from frostline_server.features.store import FeatureStore
 from frostline_server.features.unsaved import Computed
+from frostline_zoo.alignment import aligned
 
 Array = npt.NDArray[Any]
 

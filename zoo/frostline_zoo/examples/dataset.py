@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from frostline_zoo.alignment import aligned
 from frostline_zoo.blobs.store import BlobStore
 from frostline_zoo.errors import CorruptError, InvalidError, NotFoundError
 from frostline_zoo.examples import images
@@ -112,7 +113,7 @@ class Examples:
 
     def _decoded(self, chosen: Rows, shape: Shape, dtype: str, preprocessing: Preprocessing) -> Array:
         height, width, channels = (side or 1 for side in (*shape, 1)[:3])
-        inputs = np.empty((len(chosen), height, width, channels), dtype)
+        inputs = aligned((len(chosen), height, width, channels), dtype)
 
         def decode(start: int) -> None:
             files = self._files(chosen[start : start + IMAGES_PER_TASK])
