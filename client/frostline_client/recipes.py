@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,8 @@ def build_recipe(
     data: Any,
     base: Any = None,
     reuse: Any = None,
-    augment: Iterable[Any] = (),
-    head: Iterable[Any] = (),
+    augment: Any = (),
+    head: Any = (),
     validation: Any = None,
     preprocessing: Mapping[str, Any] | None = None,
     loss: Any = None,
@@ -87,8 +87,8 @@ def build_recipe(
         "name": name,
         "base": _reference(base),
         "reuse": _reuse(reuse),
-        "augment": list(augment),
-        "head": list(head),
+        "augment": _layers(augment),
+        "head": _layers(head),
         "data": {"train": _reference(data)} | ({} if validation is None else {"validation": _validation(validation)}),
         "preprocessing": preprocessing,
         "loss": loss,
@@ -131,6 +131,11 @@ def _as_json(value: Any, place: str) -> Any:
     return plain
 
 
+def _layers(layers: Any) -> list[Any]:
+    """Returns layers as a list, which a single one need not be in."""
+    return [layers] if isinstance(layers, Mapping | str) else list(layers)
+
+
 def _reuse(reuse: Any) -> Any:
     if not isinstance(reuse, Mapping):
         return None if reuse is None else {"through": reuse}
@@ -160,7 +165,7 @@ def _stage(stage: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _validation(validation: Any) -> Any:
-    return {"fraction": validation} if isinstance(validation, float) else _reference(validation)
+    return {"fraction": validation} if isinstance(validation, float | np.floating) else _reference(validation)
 
 
 def _reference(thing: Any) -> Any:

@@ -74,6 +74,16 @@ def test_arguments_of_a_single_stage_need_no_list() -> None:
     }
 
 
+def test_a_single_layer_needs_no_list() -> None:
+    one = {"name": "x", "data": "d", "head": layers.Dense(4), "augment": layers.RandomFlip("horizontal")}
+    assert build_recipe(**one) == build_recipe(**one | {"head": [one["head"]], "augment": [one["augment"]]})
+
+
+def test_a_fraction_of_numpy_is_a_fraction() -> None:
+    recipe = build_recipe(name="x", data="d", validation=np.float32(0.25))
+    assert json.loads(to_json(recipe))["data"]["validation"] == {"fraction": 0.25}
+
+
 def test_parts_of_a_single_stage_beside_stages_are_refused() -> None:
     with pytest.raises(InvalidError, match="epochs: put it into each of the stages"):
         build_recipe(name="a", data="d", stages=[{"epochs": 1}], epochs=3)
