@@ -150,18 +150,21 @@ def test_images_become_rgb_inputs_scaled_by_channel(zoo: Zoo) -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "shape"),
+    ("own", "shape", "mend"),
     [
-        ((28, 28), (784,)),
-        ((784,), (28, 28)),
-        ((28, 28), (28, 28, 3)),
-        ((28, 28), (14, 14)),
-        ((5,), (6,)),
-        ((2, 3), (3, 2)),
+        ((28, 28), (784,), "give them flattened"),
+        ((28, 28), (700,), "give arrays of that shape"),
+        ((784,), (28, 28), "give arrays of that shape"),
+        ((28, 28), (28, 28, 3), "give arrays of that shape"),
+        ((28, 28), (14, 14), "give arrays of that shape"),
+        ((5,), (6,), "give arrays of that shape"),
+        ((2, 3), (3, 2), "give arrays of that shape"),
     ],
 )
-def test_a_shape_that_does_not_fit_is_refused_with_both_shapes(own: tuple[int, ...], shape: tuple[int, ...]) -> None:
-    with pytest.raises(InvalidError, match="the network's input is") as refused:
+def test_a_shape_that_does_not_fit_is_refused_with_both_shapes_and_the_mend(
+    own: tuple[int, ...], shape: tuple[int, ...], mend: str
+) -> None:
+    with pytest.raises(InvalidError, match=f"the network's input is .*: {mend}") as refused:
         check_fits(ExampleSpec("uint8", own), shape)
     assert str(own) in refused.value.message
     assert str(shape) in refused.value.message

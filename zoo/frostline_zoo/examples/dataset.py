@@ -6,6 +6,7 @@ and never in a feature or a gradient.
 
 from __future__ import annotations
 
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -154,7 +155,8 @@ def check_fits(spec: ExampleSpec, shape: Shape) -> None:
             mend = "images fit (height, width, 1) or (height, width, 3), all sides given"
             raise _misfit("examples are images", shape, mend)
     elif _fit(spec.shape, shape) is None:
-        mend = "add a Flatten / give them flattened" if len(shape) == 1 else "give arrays of that shape"
+        is_flat = len(shape) == 1 and shape[0] in (None, math.prod(spec.shape))
+        mend = "give them flattened" if is_flat else "give arrays of that shape"
         raise _misfit(f"examples are {spec.shape}", shape, mend)
 
 
