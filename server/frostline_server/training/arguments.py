@@ -28,6 +28,7 @@ _COUNTS = """
 _SIDES = "kernel_size pool_size strides dilation_rate size output_size"
 _SHARES = "rate dropout recurrent_dropout label_smoothing momentum ema_momentum"
 _RATES = "initial_learning_rate end_learning_rate warmup_target"
+_NUMBERS = frozenset(f"{_COUNTS} {_SIDES} {_SHARES} {_RATES} groups learning_rate".split())
 _TAKES = {
     **dict.fromkeys(_COUNTS.split(), "write an integer from 1 up"),
     **dict.fromkeys(_SIDES.split(), "write an integer from 1 up, or a list of one for each side"),
@@ -82,6 +83,7 @@ def check_arguments(parameters: Parameters, given: Mapping[str, Any], place: str
             (isinstance(default, bool) and (is_number or isinstance(value, str)))
             or (type(default) in (int, float) and isinstance(value, str | bool))
             or (isinstance(default, str) and is_number)
+            or (isinstance(value, bool) and key in _NUMBERS)
         )
         is_negative_rate = is_number and value < 0 and (key == "learning_rate" or key in _RATES.split())
         if wrong_kind or is_negative_rate:

@@ -171,6 +171,8 @@ REFUSED = [
         {"head": [{"Dense": {"unit": 5}}]},
         r"head\[0\].Dense.unit is unknown: did you mean units\? It takes units, activation",
     ),
+    ({"head": [{"Dense": {"units": True}}]}, r"head\[0\].Dense.units is true: write an integer from 1 up"),
+    ({"head": [{"Dropout": {"rate": False}}]}, r"head\[0\].Dropout.rate is false: write a number from 0 to 1"),
     ({"head": [{"Dense": {"units": -1}}]}, r"head\[0\].Dense.units is -1: write an integer from 1 up"),
     ({"head": [{"Dense": {"units": 5, "activation": "softmx"}}]}, r"Dense.activation is \"softmx\": use celu"),
     (
