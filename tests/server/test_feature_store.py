@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from mmap import PAGESIZE
 from pathlib import Path
@@ -235,3 +236,13 @@ def test_rows_that_were_found_before_others_were_stored_are_known_to_be_old(tmp_
     assert (out == rows[order]).all()
     trunk.append(keys(10, seed=3), rows[:10])
     assert not trunk.is_newest(found)
+
+
+def test_rows_of_a_file_that_was_cut_short_after_they_were_found_are_not_touched(tmp_path: Path) -> None:
+    """To touch what a mapped file has lost would end the process."""
+    filled(tmp_path)
+    trunk = FeatureStore(tmp_path).open(TRUNK, (3, 5), "float32")
+    found = trunk.find(keys(50))
+    for path in tmp_path.rglob("*.safetensors"):
+        os.truncate(path, 100)
+    assert not trunk.read(found, np.empty((50, 3, 5), np.float32)).any()
