@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +24,25 @@ def test_what_a_process_gathers_is_too_much_once_it_has_done_some_work() -> None
     assert [growth.is_too_much() for _ in range(LEAST_WORK)] == [False] * (LEAST_WORK - 1) + [True]
     assert not any(roomy.is_too_much() for _ in range(LEAST_WORK))
     assert len(gathered) == 4 << 20
+
+
+IS_FREE = """
+import numpy as np
+from frostline_server.freed_memory import keep_freed_memory
+from frostline_server.jobs.growth import LEAST_WORK, Growth
+keep_freed_memory(256 << 20)
+growth = Growth(16 << 20)
+blocks = [np.ones(1 << 20, np.uint8) for _ in range(100)]
+assert growth._has_grown()
+del blocks
+assert growth._has_grown()
+assert not any(growth.is_too_much() for _ in range(LEAST_WORK))
+"""
+
+
+@pytest.mark.skipif("glibc" not in platform.libc_ver(), reason="other C libraries keep what they like")
+def test_what_was_freed_and_is_kept_for_the_next_is_not_gathered() -> None:
+    subprocess.run([sys.executable, "-c", IS_FREE], check=True)
 
 
 def workers(kind: str, data: Path) -> set[int]:

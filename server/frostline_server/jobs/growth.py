@@ -9,6 +9,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from frostline_server.freed_memory import give_freed_memory_back
+
 LEAST_WORK = 16
 """However large the networks are, so much is done before the seconds that a fresh worker takes to get warm."""
 
@@ -18,13 +20,20 @@ class Growth:
 
     def __init__(self, allowed_bytes: int) -> None:
         self._allowed_bytes = allowed_bytes
+        give_freed_memory_back()  # which is kept for what comes next, and not gathered
         self._warm_bytes = _resident_bytes()
         self._done = 0
 
     def is_too_much(self) -> bool:
         """Says whether a fresh process should follow. Called once a piece of work is done."""
         self._done += 1
-        return self._done >= LEAST_WORK and _resident_bytes() - self._warm_bytes > self._allowed_bytes
+        if self._done < LEAST_WORK or not self._has_grown():
+            return False
+        give_freed_memory_back()
+        return self._has_grown()
+
+    def _has_grown(self) -> bool:
+        return _resident_bytes() - self._warm_bytes > self._allowed_bytes
 
 
 def _resident_bytes() -> int:
