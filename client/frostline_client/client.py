@@ -77,8 +77,9 @@ class Client:
             base: the model to start from; None trains from scratch, on the whole network in `head`.
             reuse: the layer, or layers, up to which the base is kept, by name or index; None: all but its output layer.
                 A dict of `through`, `drop`, `replace`, `insert`, `rename` and `input` changes what is kept.
-            augment: random image layers put before the first layer, such as `layers.RandomFlip("horizontal")`.
-            head: the layers put on top, such as `layers.Dense(5, activation="softmax")`.
+            augment: random image layers put before the first layer, such as `layers.RandomFlip("horizontal")`: one,
+                or several.
+            head: the layers put on top, such as `layers.Dense(5, activation="softmax")`: one, or several.
             validation: a fraction of `data`, or `{"fraction": 0.2, "seed": 7}`, or another dataset.
             preprocessing: how an example becomes the input, where there is no base to say so.
             stages: dicts of `freeze`, `optimizer`, `batch_size`, `epochs`, `early_stopping`; a single stage may be

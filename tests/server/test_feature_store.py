@@ -6,13 +6,16 @@ import os
 import random
 from mmap import PAGESIZE
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load
 
+from frostline_server.features import rows, side_by_side
 from frostline_server.features.segment import feature_keys, key_hashes, row_hashes, segment_bytes
 from frostline_server.features.store import FeatureStore, TrunkRows
+from frostline_zoo.errors import ExhaustedError
 
 TRUNK = "sha256:" + "a1" * 32
 OTHER = "sha256:" + "b2" * 32
@@ -246,3 +249,30 @@ def test_rows_of_a_file_that_was_cut_short_after_they_were_found_are_not_touched
     for path in tmp_path.rglob("*.safetensors"):
         os.truncate(path, 100)
     assert not trunk.read(found, np.empty((50, 3, 5), np.float32)).any()
+
+
+def test_a_file_that_is_cut_short_while_rows_are_read_is_found_out(tmp_path: Path, monkeypatch: Any) -> None:
+    trunk = FeatureStore(tmp_path).open(TRUNK, (1 << 20,), "uint8")
+    trunk.append(keys(24), np.ones((24, 1 << 20), np.uint8))
+    (segment,) = tmp_path.rglob("*.safetensors")
+
+    def and_then_cut_short(rows_of: np.ndarray) -> np.ndarray:
+        hashes = row_hashes(rows_of)
+        calls.append(len(rows_of))
+        if len(calls) == 8:
+            os.truncate(segment, 100)
+        return hashes
+
+    calls: list[int] = []
+    monkeypatch.setattr(rows, "row_hashes", and_then_cut_short)
+    present = trunk.read(trunk.find(keys(24)), np.empty((24, 1 << 20), np.uint8))
+    assert present.tolist() == [True] * 8 + [False] * 16
+
+
+def test_rows_for_which_there_are_no_addresses_leave_no_file(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(side_by_side, "_MOST_ADDRESSES", 1 << 16)
+    trunk = FeatureStore(tmp_path).open(TRUNK, (1 << 10,), "uint8")
+    trunk.append(keys(50), np.ones((50, 1 << 10), np.uint8))
+    with pytest.raises(ExhaustedError, match="no addresses"):
+        trunk.append(keys(50, seed=2), np.ones((50, 1 << 10), np.uint8))
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 1

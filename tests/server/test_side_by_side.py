@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,13 @@ RNG = np.random.default_rng(0)
 IN_FEW_ADDRESSES = """
 import resource, sys
 from frostline_server.features.side_by_side import SideBySide
+import numpy as np
 resource.setrlimit(resource.RLIMIT_AS, (8 << 30, resource.RLIM_INFINITY))
-SideBySide(1000)
+many = [SideBySide(1000) for _ in range(20)]
+np.ones(4 << 30, np.uint8)
+taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + (1 << 20), resource.RLIM_INFINITY))
+assert not SideBySide(1000).has_room(1000)
 """
 
 
@@ -63,3 +69,14 @@ def test_more_rows_than_there_are_addresses_for_are_not_mapped(tmp_path: Path) -
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not count addresses")
 def test_a_process_with_few_addresses_takes_fewer() -> None:
     subprocess.run([sys.executable, "-c", IN_FEW_ADDRESSES], check=True)
+
+
+def test_threads_add_files_at_once(tmp_path: Path) -> None:
+    side_by_side = SideBySide(8)
+    files = [RNG.integers(0, 256, (2000, 8), np.uint8) for _ in range(64)]
+    with ThreadPoolExecutor(8) as threads:
+        firsts = list(threads.map(lambda at: added(side_by_side, tmp_path / str(at), files[at]), range(64)))
+    for first, rows in zip(firsts, files, strict=True):
+        out = np.empty((2000, 8), np.uint8)
+        side_by_side.take(first + np.arange(2000), out)
+        assert (out == rows).all()

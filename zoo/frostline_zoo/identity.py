@@ -24,7 +24,7 @@ _NEVER_OUTPUT = {"name", "trainable", "seed", "activity_regularizer", "build_con
 _NEVER_OUTPUT_ENDINGS = ("_initializer", "_regularizer", "_constraint")
 _NEVER_OUTPUT_ARGUMENTS = {"training"}
 
-_LARGEST_WHOLE = 2**53  # from there on neighbouring whole numbers are one float
+_LARGEST_WHOLE = 2**24  # from there on neighbouring whole numbers are one float32
 
 _RECURRENT = {"dropout", "recurrent_dropout", "unit_forget_bias"}
 

@@ -65,13 +65,16 @@ def taking_values() -> Iterator[None]:
 
 
 def compiled(compute: Callable[[list[Any]], list[Any]]) -> Callable[[Sequence[Array]], list[Array]]:
-    """Returns a function of tensors as one of arrays, compiled at the first call."""
+    """Returns a function of tensors as one of arrays, compiled at the first call.
+
+    What it returns may be the memory of what it was given, which must not change while that is used.
+    """
     program = tf.function(compute, autograph=False)
 
     def run(inputs: Sequence[Array]) -> list[Array]:
         try:
             with taking_values():
-                # The arrays are the tensors' own memory, which cannot be written to: `numpy` would copy it.
+                # The arrays are the tensors' own memory: `numpy` would copy it.
                 return [np.asarray(output) for output in program([as_tensor(array) for array in inputs])]
         except ValueError as error:  # Keras's, of a side that the network leaves free
             shapes = ", ".join(str(array.shape[1:]) for array in inputs)

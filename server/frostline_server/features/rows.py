@@ -1,7 +1,8 @@
 """The rows of one trunk in one dtype: segments in a folder, and an index over their keys.
 
-Any file of it may be deleted, cut short or changed at any time: `read` answers only rows whose checksum holds, and what
-it does not answer is computed again.
+Any file of it may be deleted or changed at any time: `read` answers only rows whose checksum holds, and what it does
+not answer is computed again. One that is cut short is found out before its rows are touched, but for the millisecond
+in which rows are copied: then the process ends, and the job goes on in another one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import itertools
 import json
 import os
 import resource
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,13 +21,14 @@ import numpy.typing as npt
 
 from frostline_server.features.segment import Bytes, Segment, Words, key_hashes, row_hashes, write_segment
 from frostline_server.features.side_by_side import SideBySide
-from frostline_zoo.errors import CorruptError
+from frostline_zoo.errors import CorruptError, ExhaustedError
 
 Array = npt.NDArray[Any]
 _DESCRIPTION = "rows.json"
 SEGMENTS = "[0-9]" * 8 + "-*.safetensors"
 
-_NEAR_BYTES, _FETCHED_BYTES = 1 << 20, 8 << 20
+_NEAR_BYTES = 1 << 20  # what a processor's cache holds until it is verified
+_CHECKED_BYTES = 8 << 20  # so often it is asked whether the files are still there, which takes a call for each
 _PROBED, _PROBED_EVERY = 8, 16
 _NOWHERE = -1
 
@@ -86,7 +89,7 @@ class TrunkRows:
         self.row_bytes = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=int))
         self._folder = folder
         self._owner = f"{trunk} {dtype}"
-        self._rows = SideBySide(self.row_bytes)
+        self._mapped = SideBySide(self.row_bytes)
         self._segments: list[Segment] = []
         self._known: set[str] = set()
         # One value, since threads read it while another one appends.
@@ -94,16 +97,21 @@ class TrunkRows:
         self._index = Index(none.view(np.uint64), none, none.view(np.uint64), (), none)
         self._next_sequence = 0
         self._until_probe, self._was_on_disk = 0, False
+        self._changing = threading.RLock()
         self.refresh()
 
     def refresh(self) -> None:
         """Takes in the segments that others have written since."""
+        with self._changing:
+            self._refresh()
+
+    def _refresh(self) -> None:
         new = [path for path in sorted(self._folder.glob(SEGMENTS)) if path.name not in self._known]
         for path in new:
             self._known.add(path.name)
             self._next_sequence = max(self._next_sequence, int(path.name[:8]) + 1)
             try:
-                self._segments.append(Segment(path, self._owner, self.row_bytes, self._rows))
+                self._segments.append(Segment(path, self._owner, self.row_bytes, self._mapped))
             except CorruptError:
                 path.unlink(missing_ok=True)  # it holds nothing that could be trusted
             except OSError:
@@ -136,12 +144,10 @@ class TrunkRows:
             sought: what `find` said of n keys.
             out: (n, *shape), C-contiguous, of this dtype.
         """
-        target = _as_bytes(out)
-        if not self._is_on_disk(sought):
-            return self._read_from_memory(sought, target)
-        present = np.zeros(len(target), bool)
-        for block in self._blocks(len(target), _FETCHED_BYTES):
-            present[block] = self._read_from_disk(sought.at(block), target[block])
+        target, present = _as_bytes(out), np.zeros(len(sought.addresses), bool)
+        read = self._read_from_disk if self._is_on_disk(sought) else self._read_from_memory
+        for block in self._blocks(len(target), _CHECKED_BYTES):
+            present[block] = read(sought.at(block), target[block])
         return present
 
     def lacks(self, keys: Words) -> npt.NDArray[np.bool_]:
@@ -160,7 +166,7 @@ class TrunkRows:
             # In place of those that are not there come others, which nobody looks at.
             numbers = np.where(there, sought.addresses, sought.addresses[there.argmax()])
             for block in self._blocks(len(out), _NEAR_BYTES):  # in few calls: after each, threads wait for one another
-                self._rows.take(numbers[block], out[block])
+                self._mapped.take(numbers[block], out[block])
                 there[block] &= row_hashes(out[block]) == sought.row_hashes[block]
         return there
 
@@ -185,7 +191,7 @@ class TrunkRows:
             faults, self._was_on_disk = _major_faults(), False
             addresses = sought.addresses[_are_mapped(sought)]
             for address in addresses[:: max(1, len(addresses) // _PROBED)]:
-                self._rows.take(np.array([address]), np.empty((1, self.row_bytes), np.uint8))
+                self._mapped.take(np.array([address]), np.empty((1, self.row_bytes), np.uint8))
                 if _major_faults() > faults:
                     self._was_on_disk = True
                     break
@@ -197,8 +203,15 @@ class TrunkRows:
         """Stores rows: keys (n, 5), rows (n, *shape) in pieces. A key that is stored already is found here from now on.
 
         Raises:
+            ExhaustedError: the process has no addresses left for them.
             OSError: the disk does not take them.
         """
+        with self._changing:
+            self._append(keys, *rows)
+
+    def _append(self, keys: Words, *rows: Array) -> None:
+        if not self._mapped.has_room(len(keys)):
+            raise ExhaustedError("this process has no addresses left to map them at", reason="FEATURE_BUDGET")
         self._folder.mkdir(parents=True, exist_ok=True)
         description = self._folder / _DESCRIPTION
         if not description.exists() or read_shape(self._folder) != self.shape:
@@ -208,7 +221,11 @@ class TrunkRows:
         path = write_segment(self._folder, self._next_sequence, self._owner, keys, [_as_bytes(piece) for piece in rows])
         self._next_sequence += 1
         self._known.add(path.name)
-        self._segments.append(Segment(path, self._owner, self.row_bytes, self._rows))
+        try:
+            self._segments.append(Segment(path, self._owner, self.row_bytes, self._mapped))
+        except BaseException:
+            path.unlink(missing_ok=True)  # nobody would find its rows, and they would be written again
+            raise
         self._index_all()
 
     def count(self) -> int:

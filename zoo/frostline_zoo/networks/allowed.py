@@ -156,7 +156,8 @@ def _arguments_of(class_name: str) -> frozenset[str]:
 def _number_arguments(class_name: str) -> frozenset[str]:
     """Returns what takes no true or false in the configuration of a layer of the class: Python would take it for 1."""
     parameters = inspect.signature(LAYERS[class_name].__init__).parameters
-    return frozenset(key for key, each in parameters.items() if not isinstance(each.default, bool | str | None))
+    may_be_flags = {key for key, each in parameters.items() if isinstance(each.default, bool | str | None)}
+    return frozenset(parameters) - may_be_flags - {"activation", "equation", "layer"}
 
 
 @functools.cache
