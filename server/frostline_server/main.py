@@ -18,8 +18,8 @@ import structlog
 from pydantic import ValidationError
 
 from frostline_server.app import PortTakenError, serve
-from frostline_server.freed_memory import give_freed_memory_back, keep_freed_memory
 from frostline_server.jail.locks import sandbox_here
+from frostline_server.jobs.freed_memory import give_freed_memory_back, keep_freed_memory
 from frostline_server.settings import Settings
 from frostline_server.wiring import build
 from frostline_zoo.files import make_folder

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from frostline_server.freed_memory import keep_freed_memory
+from frostline_server.jobs.freed_memory import keep_freed_memory
 from frostline_server.jobs.processes import enter_child
 
 _KEPT_BYTES = 256 << 20  # some batches in flight, and what a network makes of them

@@ -28,7 +28,7 @@ def test_what_a_process_gathers_is_too_much_once_it_has_done_some_work() -> None
 
 IS_FREE = """
 import numpy as np
-from frostline_server.freed_memory import keep_freed_memory
+from frostline_server.jobs.freed_memory import keep_freed_memory
 from frostline_server.jobs.growth import LEAST_WORK, Growth
 keep_freed_memory(256 << 20)
 growth = Growth(16 << 20)

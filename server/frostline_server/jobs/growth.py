@@ -9,7 +9,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from frostline_server.freed_memory import give_freed_memory_back
+from frostline_server.jobs.freed_memory import give_freed_memory_back
 
 LEAST_WORK = 16
 """However large the networks are, so much is done before the seconds that a fresh worker takes to get warm."""
