@@ -24,7 +24,7 @@ _NEVER_OUTPUT = {"name", "trainable", "seed", "activity_regularizer", "build_con
 _NEVER_OUTPUT_ENDINGS = ("_initializer", "_regularizer", "_constraint")
 _NEVER_OUTPUT_ARGUMENTS = {"training"}
 
-_LARGEST_WHOLE = 2**24  # from there on neighbouring whole numbers are one float32
+_WHOLE_BELOW = 2**24  # from there on neighbours are one number as float32, and two as int32
 
 _RECURRENT = {"dropout", "recurrent_dropout", "unit_forget_bias"}
 
@@ -114,7 +114,7 @@ def _reduced(value: Any) -> Any:
         return {"class_name": value["class_name"], "config": config}
     if isinstance(value, list):
         return [_reduced(item) for item in value]
-    if isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST_WHOLE and str(value) != "-0.0":
+    if isinstance(value, float) and value.is_integer() and abs(value) < _WHOLE_BELOW and str(value) != "-0.0":
         return int(value)  # a scale of 2 is a scale of 2.0
     return value
 
