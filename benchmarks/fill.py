@@ -23,7 +23,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from report import Report
-from subjects import CLASSES, jpeg_folder, network_file, open_zoo_with, recipe_of, unheard
+from subjects import CLASSES, children_of, jpeg_folder, network_file, open_zoo_with, recipe_of, unheard
 
 from frostline_client import Client
 from frostline_server.embedded import serve
@@ -124,10 +124,9 @@ def from_memory(report: Report, folder: Path) -> None:
 def processor_seconds() -> float:
     """Returns the processor time of this process and of those that it has started, which decode images."""
     used = time.process_time()
-    for children in Path("/proc/self/task").glob("*/children"):
-        for child in children.read_text().split():
-            fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()  # utime is the 14th of all
-            used += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    for child in children_of(os.getpid()):
+        fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()  # utime is the 14th of all
+        used += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     return used
 
 

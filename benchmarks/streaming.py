@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from report import Report
-from subjects import status_bytes, warm
+from subjects import children_of, status_bytes, warm
 
 from frostline_client import Client, layers
 from frostline_client.events import EpochEnded
@@ -93,11 +93,10 @@ class Limited:
 
 def trainer_of(server: int) -> int:
     """Returns the process id of a server's trainer; 0 while it has none."""
-    for children in Path(f"/proc/{server}/task").glob("*/children"):
-        for child in map(int, children.read_text().split()):
-            with suppress(OSError):
-                if b"\0trainer\0" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    return child
+    for child in children_of(server):
+        with suppress(OSError):
+            if b"\0trainer\0" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return child
     return 0
 
 

@@ -119,6 +119,12 @@ def status_bytes(process: int, key: str) -> int:
     raise LookupError(key)
 
 
+def children_of(process: int) -> list[int]:
+    """Returns the processes that a process has started, and that run."""
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(child) for children in tasks for child in children.read_text().split()]
+
+
 def open_zoo_with(folder: Path, feature_bytes: int | None = None, **models: Path) -> Any:
     """Returns a zoo in `folder` as a worker sees it, without a server, with models imported from the files.
 

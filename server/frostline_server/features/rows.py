@@ -12,7 +12,7 @@ import json
 import os
 import resource
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ SEGMENTS = "[0-9]" * 8 + "-*.safetensors"
 
 _NEAR_BYTES = 1 << 20  # what a processor's cache holds until it is verified
 _CHECKED_BYTES = 8 << 20  # so often it is asked whether the files are still there, which takes a call for each
-_PROBED, _PROBED_EVERY = 8, 16
+_PROBED, _PROBED_EVERY = 8, 16  # rows, and reads
 _NOWHERE = -1
 
 
@@ -90,34 +90,31 @@ class TrunkRows:
         self._folder = folder
         self._owner = f"{trunk} {dtype}"
         self._mapped = SideBySide(self.row_bytes)
-        self._segments: list[Segment] = []
         self._known: set[str] = set()
         # One value, since threads read it while another one appends.
         none = np.empty(0, np.int64)
         self._index = Index(none.view(np.uint64), none, none.view(np.uint64), (), none)
         self._next_sequence = 0
         self._until_probe, self._was_on_disk = 0, False
-        self._changing = threading.RLock()
+        self._changing = threading.Lock()
         self.refresh()
 
     def refresh(self) -> None:
         """Takes in the segments that others have written since."""
         with self._changing:
-            self._refresh()
-
-    def _refresh(self) -> None:
-        new = [path for path in sorted(self._folder.glob(SEGMENTS)) if path.name not in self._known]
-        for path in new:
-            self._known.add(path.name)
-            self._next_sequence = max(self._next_sequence, int(path.name[:8]) + 1)
-            try:
-                self._segments.append(Segment(path, self._owner, self.row_bytes, self._mapped))
-            except CorruptError:
-                path.unlink(missing_ok=True)  # it holds nothing that could be trusted
-            except OSError:
-                continue
-        if new:
-            self._index_all()
+            new = [path for path in sorted(self._folder.glob(SEGMENTS)) if path.name not in self._known]
+            found = []
+            for path in new:
+                self._known.add(path.name)
+                self._next_sequence = max(self._next_sequence, int(path.name[:8]) + 1)
+                try:
+                    found.append(self._mapped_segment(path))
+                except CorruptError:
+                    path.unlink(missing_ok=True)  # it holds nothing that could be trusted
+                except OSError:
+                    continue
+            if found:
+                self._index_with(found)
 
     def find(self, keys: Words) -> Found:
         """Returns where the rows of the keys (n, 5) are."""
@@ -207,42 +204,42 @@ class TrunkRows:
             OSError: the disk does not take them.
         """
         with self._changing:
-            self._append(keys, *rows)
-
-    def _append(self, keys: Words, *rows: Array) -> None:
-        if not self._mapped.has_room(len(keys)):
-            raise ExhaustedError("this process has no addresses left to map them at", reason="FEATURE_BUDGET")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        description = self._folder / _DESCRIPTION
-        if not description.exists() or read_shape(self._folder) != self.shape:
-            staged = description.with_suffix(f".{os.getpid()}.tmp")
-            staged.write_text(json.dumps({"shape": list(self.shape), "dtype": self.dtype}))
-            os.replace(staged, description)
-        path = write_segment(self._folder, self._next_sequence, self._owner, keys, [_as_bytes(piece) for piece in rows])
-        self._next_sequence += 1
-        self._known.add(path.name)
-        try:
-            self._segments.append(Segment(path, self._owner, self.row_bytes, self._mapped))
-        except BaseException:
-            path.unlink(missing_ok=True)  # nobody would find its rows, and they would be written again
-            raise
-        self._index_all()
+            if not self._mapped.has_room(len(keys)):
+                raise ExhaustedError("this process has no addresses left to map them at", reason="FEATURE_BUDGET")
+            self._folder.mkdir(parents=True, exist_ok=True)
+            description = self._folder / _DESCRIPTION
+            if not description.exists() or read_shape(self._folder) != self.shape:
+                staged = description.with_suffix(f".{os.getpid()}.tmp")
+                staged.write_text(json.dumps({"shape": list(self.shape), "dtype": self.dtype}))
+                os.replace(staged, description)
+            pieces = [_as_bytes(piece) for piece in rows]
+            path = write_segment(self._folder, self._next_sequence, self._owner, keys, pieces)
+            self._next_sequence += 1
+            self._known.add(path.name)
+            try:
+                self._index_with([self._mapped_segment(path)])
+            except BaseException:
+                path.unlink(missing_ok=True)  # nobody would find its rows, and they would be written again
+                raise
 
     def count(self) -> int:
         """Returns how many keys have a row."""
         return len(self._index.hashes)
 
-    def _index_all(self) -> None:
-        if not self._segments:
-            return
-        hashes = np.concatenate([segment.hashes for segment in self._segments])
-        addresses = np.concatenate([np.arange(each.first, each.first + each.count) for each in self._segments])
+    def _mapped_segment(self, path: Path) -> Segment:
+        return Segment(path, self._owner, self.row_bytes, self._mapped)
+
+    def _index_with(self, new: Sequence[Segment]) -> None:
+        """Takes segments into the index, behind those that are there."""
+        segments = (*self._index.segments, *new)
+        hashes = np.concatenate([segment.hashes for segment in segments])
+        addresses = np.concatenate([np.arange(each.first, each.first + each.count) for each in segments])
         # Of several rows under one key the latest counts: it was written because the others were wrong.
         _, latest = np.unique(hashes[::-1], return_index=True)
         latest = len(hashes) - 1 - latest
-        of_rows = np.concatenate([segment.row_hashes for segment in self._segments])
-        firsts = np.array([each.first for each in self._segments])
-        self._index = Index(hashes[latest], addresses[latest], of_rows[latest], tuple(self._segments), firsts)
+        of_rows = np.concatenate([segment.row_hashes for segment in segments])
+        firsts = np.array([each.first for each in segments])
+        self._index = Index(hashes[latest], addresses[latest], of_rows[latest], segments, firsts)
 
 
 def _are_mapped(sought: Found) -> npt.NDArray[np.bool_]:

@@ -77,7 +77,7 @@ class Segment:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             self._mapped = (status.st_ino, status.st_size)
-            keys, checksums, self._rows_at = _without_rows(path, row_bytes)
+            keys, checksums, self._rows_at = _without_rows(path, status.st_size, row_bytes)
             self.first = rows.add(file.fileno(), self._rows_at, len(keys))
         self._keys = keys
         self._row_bytes = row_bytes
@@ -153,7 +153,7 @@ class Segment:
         return (status.st_ino, status.st_size) == self._mapped
 
 
-def _without_rows(path: Path, row_bytes: int) -> tuple[Words, Words, int]:
+def _without_rows(path: Path, size_bytes: int, row_bytes: int) -> tuple[Words, Words, int]:
     """Returns the keys and the checksums of a segment, mapped, and where in the file its rows begin."""
     tensors = map_tensors(path)
     try:
@@ -163,7 +163,7 @@ def _without_rows(path: Path, row_bytes: int) -> tuple[Words, Words, int]:
     count = len(keys)
     shapes = [keys.shape, rows.shape, checksums.shape]
     dtypes = [keys.dtype, rows.dtype, checksums.dtype]
-    rows_at = path.stat().st_size - rows.nbytes  # the last of the three, as the narrowest
+    rows_at = size_bytes - rows.nbytes  # the last of the three, as the narrowest
     if (
         shapes != [(count, KEY_WORDS), (count, row_bytes), (count,)]
         or dtypes != [np.uint64, np.uint8, np.uint64]
